@@ -1,0 +1,93 @@
+"""The command line: `python -m grader …`. One small module per command, imported when it is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+app = typer.Typer(
+    name="grader",
+    help="Grades systems, HPC and CUDA labs: builds them, checks them against tests, measures them against a reference.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+LabName = Annotated[str, typer.Argument(help="The lab's id, e.g. gemm_cpu.", show_default=False)]
+Root = Annotated[Path, typer.Option("--root", help="The course: the folder that holds labs/ and starter/.")]
+
+
+@app.command()
+def grade(
+    lab: LabName,
+    submission: Annotated[
+        Optional[Path],  # noqa: UP045 - typer evaluates this at run time, also on Python 3.10
+        typer.Option("--submission", "-s", help="Folder to grade.  [default: starter/LAB]", show_default=False),
+    ] = None,
+    practice: Annotated[bool, typer.Option("--practice", help="Only what students have: the public tests.")] = False,
+    test: Annotated[Optional[str], typer.Option("--test", "-t", help="Run this test only.")] = None,  # noqa: UP045
+    seed: Annotated[Optional[int], typer.Option("--seed", help="Replay the inputs of a run.")] = None,  # noqa: UP045
+    duels: Annotated[bool, typer.Option(help="Measure performance too.")] = True,
+    reveal: Annotated[bool, typer.Option("--reveal", help="For staff: show hidden tests in full.")] = False,
+    json: Annotated[Optional[Path], typer.Option("--json", help="Write the result here.")] = None,  # noqa: UP045
+    junit: Annotated[Optional[Path], typer.Option("--junit", help="Write JUnit XML here.")] = None,  # noqa: UP045
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line per test while it runs.")] = False,
+    root: Root = Path("."),
+) -> None:
+    """Grade one submission and print the report.
+
+    Exit status: 0 when it was graded, whatever the score; 2 for a mistake in the command; 3 when the grader could
+    not work.
+    """
+    from grader.cli.grade import run
+
+    run(lab, root, submission, practice, test, seed, duels, reveal, json, junit, verbose)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine can judge and what not, and the command that mends each."""
+    from grader.cli.doctor import run
+
+    run()
+
+
+@app.command()
+def report(
+    result: Annotated[Path, typer.Argument(help="A result document.", show_default=False)],
+    junit: Annotated[Optional[Path], typer.Option("--junit", help="Write JUnit XML here.")] = None,  # noqa: UP045
+    reveal: Annotated[bool, typer.Option("--reveal", help="For staff: show hidden tests in full.")] = False,
+) -> None:
+    """Print the report of a result document again, or turn it into another format."""
+    from grader.cli.report import run
+
+    run(result, junit, reveal)
+
+
+lab_app = typer.Typer(help="For authors: prove a lab before it ships.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(lab_app, name="lab")
+
+
+@lab_app.command()
+def check(
+    lab: LabName,
+    runs: Annotated[int, typer.Option(min=1, help="Official runs of the solution.")] = 5,
+    only: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Only this part: solution, starter, rungs, mutants, cheats, or one mutant's name."),
+    ] = None,
+    matrix: Annotated[Optional[Path], typer.Option(help="Write the kill matrix here.")] = None,  # noqa: UP045
+    root: Root = Path("."),
+) -> None:
+    """Prove that the lab's tests tell right from wrong: solution, starter, rungs, mutants, cheats."""
+    from grader.cli.lab_check import run
+
+    run(lab, root, runs, only, matrix)
+
+
+def main() -> None:
+    """Entry point of the `grader` script."""
+    app()

@@ -1,0 +1,58 @@
+"""`grader grade`: one submission, one report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from grader import grading, result
+from grader.cli.say import BAD_COMMAND, stop
+from grader.grading import Graded, Options
+from grader.lab import ContractError, load_lab
+from grader.reports import terminal
+from grader.reports.junit import junit as to_junit
+
+
+def run(
+    lab_name: str,
+    root: Path,
+    folder: Path | None,
+    practice: bool,
+    test: str | None,
+    seed: int | None,
+    duels: bool,
+    reveal: bool,
+    json: Path | None,
+    junit: Path | None,
+    verbose: bool,
+) -> None:
+    """Grade and report; see `grader.cli.grade` for the meaning of the options."""
+    try:
+        lab = load_lab(lab_name, root.resolve())
+    except ContractError as error:
+        stop(str(error), BAD_COMMAND)
+    console = Console(highlight=False)
+    options = Options("practice" if practice else "official", test, seed, duels)
+    try:
+        with terminal.Progress(console, verbose=verbose) as progress:
+            graded = grading.grade(lab, folder or lab.starter, options, progress)
+    except (grading.NotOfficial, RuntimeError) as error:
+        stop(str(error))
+    if test is not None and not graded.result.tests:
+        stop(f"no test of {lab.id} is called {test!r}; the report of a full run lists the names", BAD_COMMAND)
+    _keep(graded, root / "reports" / lab.id / f"{graded.result.submission}.json", json, junit, reveal)
+    command = "make grade LAB={lab}"
+    command += f" SUBMISSION={folder}" if folder else ""
+    command += " PRACTICE=1" if practice else ""
+    terminal.render(graded.result, console, reveal=reveal, rerun=command + " TEST={test} SEED={seed}")
+
+
+def _keep(graded: Graded, default: Path, json: Path | None, junit: Path | None, reveal: bool) -> None:
+    """Write the result where it was asked for and under reports/; pytest-benchmark's JSON beside it."""
+    for path in filter(None, (default, json)):
+        result.write_atomically(path, graded.result.to_json())
+        if graded.benchmark_json:
+            result.write_atomically(path.with_suffix(".benchmark.json"), graded.benchmark_json)
+    if junit is not None:
+        result.write_atomically(junit, to_junit(graded.result, reveal=reveal))

@@ -1,0 +1,207 @@
+"""Grading one submission of one lab: intake, build, tests, duels, score, result."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import functools
+import io
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+import grader
+from grader import scoring
+from grader.lab import Lab
+from grader.result import Failure, Machine, Result, Sandbox, TestResult
+from grader.sandbox.confine import Tier
+from grader.sandbox.probe import best_tier
+from grader.submission import Refused, Submission, take
+from grader.testing.plugin import GradingPlugin, Listener
+from grader.testing.subject import Subject
+from grader.timing import fitness
+from grader.toolchain import build, cache
+from grader.toolchain.build import BuildFailed
+
+Mode = Literal["practice", "official"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to grade. `only`: one test by name; `seed`: replay a run's inputs; `slot`: which sandbox user."""
+
+    mode: Mode = "official"
+    only: str | None = None
+    seed: int | None = None
+    performance: bool = True
+    slot: int = 0
+
+
+@dataclass(frozen=True)
+class Graded:
+    """The result, and pytest-benchmark's own JSON of the timed tests ('' when nothing was timed)."""
+
+    result: Result
+    benchmark_json: str
+
+
+class NotOfficial(RuntimeError):
+    """This machine cannot isolate student code well enough for an official grade."""
+
+
+def grade(lab: Lab, folder: Path, options: Options, listener: Listener) -> Graded:
+    """Grade the submission in `folder`.
+
+    Never raises for what a submission does. Raises NotOfficial for an official run on a machine whose sandbox is of
+    tier D, RuntimeError when the grader itself cannot work (no compiler, no Python headers).
+    """
+    started, clock = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
+    build.compiler()
+    tier = best_tier(options.slot)
+    if options.mode == "official" and tier.name == "D":
+        raise NotOfficial(
+            "official grading needs a sandbox of tier A, B or C, and this machine offers D (not isolated). "
+            "`make doctor` says how to get one; PRACTICE=1 runs the public tests without it."
+        )
+    seed = secrets.randbits(48) if options.seed is None else options.seed
+    before = fitness.snapshot()
+    own_before = sum(os.times()[:4])
+    try:
+        submission = take(folder, lab)
+        plugin, benchmark_json = _judge(lab, submission, tier, seed, options, listener)
+        tests, duels, notes = plugin.tests, plugin.duels, [*submission.notes, *plugin.notes]
+        name, digest = submission.name, submission.digest
+    except Refused as refused:
+        tests, duels, notes, benchmark_json = [_refusal(refused, lab)], [], [], ""
+        name, digest = folder.resolve().name, ""
+    elsewhere = fitness.taken_elsewhere(before, fitness.snapshot(), sum(os.times()[:4]) - own_before)
+    totals = scoring.totals(tests)
+    result = Result(
+        lab=lab.id,
+        lab_title=lab.title,
+        submission=name,
+        mode=options.mode,
+        score=totals.score,
+        max_score=totals.max_score,
+        judged_max=totals.judged_max,
+        status=scoring.overall_status(tests),
+        tests=tests,
+        duels=duels,
+        sandbox=Sandbox(tier=tier.name, description=tier.description, missing=list(tier.missing)),
+        machine=_machine(elsewhere),
+        toolchain=_toolchain(lab, duels),
+        hashes={"submission": digest, "lab": lab.digest, "grader": grader_digest()},
+        seeds={"run": seed},
+        notes=notes,
+        started_at=started.isoformat(timespec="seconds"),
+        duration_s=round(time.monotonic() - clock, 3),
+    )
+    return Graded(result, benchmark_json)
+
+
+def _judge(
+    lab: Lab, submission: Submission, tier: Tier, seed: int, options: Options, listener: Listener
+) -> tuple[GradingPlugin, str]:
+    """Run the lab's tests in this process; student code runs in runners only."""
+    subject = Subject(lab, submission.files, tier)
+    plugin = GradingPlugin(subject, seed, listener, options.only, options.performance)
+    listener.phase("building")
+    subject.prefetch("release")
+    files = [str(path) for path in lab.test_files(options.mode == "practice")]
+    scratch = cache.scratch_folder()
+    recorded = scratch / "benchmark.json"
+    arguments = [
+        *files,
+        *("-c", os.devnull, f"--rootdir={lab.root}", "--import-mode=importlib", "--strict-markers"),
+        *("-p", "no:cacheprovider", "-o", f"pythonpath={lab.root}", "--no-header", "-q"),
+        f"--benchmark-json={recorded}",
+    ]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()) as told:
+            status = pytest.main(arguments, plugins=[plugin])
+        if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+            plugin.notes.append(f"pytest ended with {status!r}: {told.getvalue()[-800:]}")
+        plugin.tests[:0] = _build_verdict(subject)
+        return plugin, recorded.read_text() if recorded.exists() and plugin.duels else ""
+    finally:
+        subject.close()
+        recorded.unlink(missing_ok=True)
+        scratch.rmdir()
+
+
+def _build_verdict(subject: Subject) -> list[TestResult]:
+    """A failed build is the first thing a student must see."""
+    try:
+        subject.built()
+    except BuildFailed as failed:
+        failure = Failure(summary=failed.summary, detail=failed.detail, why="Nothing can be tested before it builds.")
+        return [_build_test(failed.summary, failure)]
+    return []
+
+
+def _refusal(refused: Refused, lab: Lab) -> TestResult:
+    wanted = ", ".join(source.path for source in lab.sources)
+    failure = Failure(
+        summary=refused.problems[0],
+        why=f"The lab takes just these files from a submission: {wanted}.",
+        detail="\n".join(refused.problems[1:]),
+    )
+    return _build_test(refused.problems[0], failure)
+
+
+def _build_test(message: str, failure: Failure) -> TestResult:
+    return TestResult(
+        id="build",
+        name="the submission builds",
+        category="build",
+        status="failed",
+        points=0,
+        max_points=0,
+        message=message,
+        duration_s=0,
+        must=True,
+        failure=failure,
+    )
+
+
+def _machine(elsewhere: float) -> Machine:
+    info = fitness.cpu_info()
+    loads: dict[str, float | str] = {
+        "share of the cores taken by others": round(elsewhere, 3),
+        "load average": round(os.getloadavg()[0], 2),
+    }
+    return Machine(
+        hostname=info.hostname,
+        cpu=info.name,
+        cores=info.cores,
+        isa=list(info.isa),
+        memory_gib=info.memory_gib,
+        kernel=info.kernel,
+        fitness=loads,
+    )
+
+
+def _toolchain(lab: Lab, duels: list[Any]) -> dict[str, str]:
+    references = dict.fromkeys(duel.reference for duel in duels)
+    return {
+        "compiler": build.compiler(),
+        "flags": " ".join((*build.COMMON_FLAGS, *lab.build.flags)),
+        "reference": "; ".join(references),
+        "grader": grader.__version__,
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def grader_digest() -> str:
+    """Hash of the grader's own sources: equal digests judge alike."""
+    package = Path(grader.__file__).parent
+    files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".c", ".h", ".yaml"))
+    pieces = [piece for path in files for piece in (str(path.relative_to(package)), path.read_bytes())]
+    return cache.key(*pieces)
+
+

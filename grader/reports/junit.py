@@ -1,0 +1,76 @@
+"""JUnit XML of a result, for CI systems and gradebooks that read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from junit_xml import TestCase, TestSuite, to_xml_report_string
+
+from grader.reports.hidden import for_students
+from grader.reports.text import one_line, plain, xml
+from grader.result import Failure, Result, TestResult
+
+
+def junit(result: Result, *, reveal: bool = False) -> str:
+    """The result as one JUnit test suite: passed, failed, and skipped for what was not judged.
+
+    Hidden tests give their name and category only, unless `reveal` (for staff). The category is the class
+    name; names are made unique in it. Score, seeds and each duel's tier are properties of the suite.
+    """
+    shown = result if reveal else for_students(result)
+    cases = [_case(test, name) for test, name in zip(shown.tests, _unique_names(shown.tests), strict=True)]
+    properties = dict(_properties(shown))
+    suite = TestSuite(
+        _attribute(shown.lab), cases, timestamp=_attribute(shown.started_at), properties=properties
+    )
+    return str(to_xml_report_string([suite]))
+
+
+def _case(test: TestResult, name: str) -> TestCase:
+    case = TestCase(name, classname=_attribute(test.category) or "tests", elapsed_sec=test.duration_s)
+    if test.status == "not_judged":
+        case.add_skipped_info(_attribute(test.message) or "not judged")
+    elif test.status == "failed":
+        summary = test.failure.summary if test.failure else test.message
+        case.add_failure_info(_attribute(summary) or "failed", _details(test.failure))
+    return case
+
+
+def _details(failure: Failure | None) -> str | None:
+    if failure is None:
+        return None
+    fields = failure.model_dump(exclude={"summary"}).items()
+    return "\n".join(f"{name}: {xml(plain(value))}" for name, value in fields if value) or None
+
+
+def _unique_names(tests: Iterable[TestResult]) -> Iterator[str]:
+    """Each test's name; within a category a repeated one gets ' (2)', ' (3)' and so on."""
+    used: set[tuple[str, str]] = set()
+    for test in tests:
+        category, name = _attribute(test.category), _attribute(test.name) or "unnamed"
+        unique, number = name, 1
+        while (category, unique) in used:
+            number += 1
+            unique = f"{name} ({number})"
+        used.add((category, unique))
+        yield unique
+
+
+def _properties(result: Result) -> Iterator[tuple[str, str]]:
+    yield "submission", _attribute(result.submission)
+    yield "mode", result.mode
+    yield "status", result.status
+    yield "score", f"{result.score:g}"
+    yield "max_score", f"{result.max_score:g}"
+    yield "judged_max", f"{result.judged_max:g}"
+    for name, seed in result.seeds.items():
+        yield _attribute(f"seed.{name}"), str(seed)
+    for duel in result.duels:
+        tier = "not judged" if duel.verdict == "not_judged" else duel.tier or "none"
+        yield _attribute(f"tier.{duel.id}"), _attribute(tier)
+        if duel.ratio is not None:
+            yield _attribute(f"ratio.{duel.id}"), f"{duel.ratio:.4g}"
+
+
+def _attribute(text: str) -> str:
+    return xml(one_line(text, limit=500))

@@ -1,0 +1,415 @@
+"""The trusted side of a runner: starts a guest in the sandbox, freezes it, calls it, and times it with its own clock.
+
+Between calls the guest is stopped with all its threads, so that no thread of it can look at inputs before the clock
+runs or finish an output after it stopped. CPU time is the kernel's count for the whole process, read while it is
+stopped; the guest reports no time and its answers are never evidence.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import os
+import secrets
+import select
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from grader.runner import channel, runtime
+from grader.runner.arena import SharedMemory
+from grader.runner.channel import Call, Crash, Value, Window
+from grader.sandbox.confine import Confinement, Tier, start
+
+START_S = 20.0
+"""A guest that has not said hello by then was stopped by its own code (a constructor), or the machine is stuck."""
+
+FailureKind = Literal["crashed", "hung", "exited", "flooded", "forged", "broken"]
+
+
+@dataclass(frozen=True)
+class GuestLimits:
+    """Limits of one guest: seconds per call, MiB of memory (None: not limited), KiB printed, tasks (0: not limited)."""
+
+    call_s: float = 10.0
+    memory_mib: int | None = 4096
+    output_kib: int = 256
+    tasks: int = 72
+
+
+@dataclass(frozen=True)
+class GuestSpec:
+    """What to start: the folder of the lab's module `_lab`, that of the submission's library, and how."""
+
+    module: Path
+    library: Path
+    functions: tuple[str, ...]
+    variant: str = "release"
+    read_only: tuple[Path, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    prefix: tuple[str, ...] = ()
+    """Command before the guest's, e.g. valgrind's."""
+    pass_fds: tuple[int, ...] = ()
+    arena_bytes: tuple[int, int] = (1 << 24, 1 << 24)
+    limits: GuestLimits = GuestLimits()
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one batch of calls cost: CPU seconds of all the guest's threads, and wall seconds."""
+
+    cpu_s: float
+    wall_s: float
+
+
+class GuestFailed(Exception):
+    """The guest could not finish a call. `output` is what it printed, as bytes, cut to the limit."""
+
+    def __init__(
+        self,
+        kind: FailureKind,
+        summary: str,
+        *,
+        output: bytes = b"",
+        crash: Crash | None = None,
+        cpu_s: float = 0.0,
+    ) -> None:
+        super().__init__(summary)
+        self.kind: FailureKind = kind
+        self.summary = summary
+        self.output = output
+        self.crash = crash
+        self.cpu_s = cpu_s
+
+
+class Guest:
+    """One running guest. Use as a context manager; after GuestFailed it is dead and `close` is all that is left."""
+
+    def __init__(self, tier: Tier, spec: GuestSpec) -> None:
+        self.spec = spec
+        self.inputs = SharedMemory(0, spec.arena_bytes[0])
+        self.outputs = SharedMemory(1, spec.arena_bytes[1])
+        self._output = bytearray()
+        self._process, self._channel, self._printed = _launch(tier, spec, self.inputs, self.outputs)
+        self.pid = 0
+        self.addresses = (0, 0)
+        self._greeted = False
+        self._cpu_at_call_s = 0.0
+
+    def __enter__(self) -> Guest:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def wait_until_ready(self) -> None:
+        """Wait for the guest's hello and freeze it; the first call does this by itself.
+
+        Raises GuestFailed when a constructor of the build crashes, exits or hangs.
+        """
+        if self._greeted:
+            return
+        frame = self._receive(time.monotonic() + START_S, "while it was loaded")
+        crash = channel.decode(frame, 0) if frame[:1] == b"X" else None
+        if isinstance(crash, Crash):
+            raise self._failure(
+                "crashed", f"crashed while it was loaded: {_signal_name(crash.signal)}", crash
+            )
+        try:
+            self.addresses = channel.decode_hello(frame)
+        except channel.ProtocolError as error:
+            raise self._failure("forged", f"wrote to the grader's channel: {error}") from error
+        self._greeted = True
+        self.freeze()
+
+    def call(
+        self,
+        calls: Sequence[Call],
+        windows: Sequence[Window] | None = None,
+        *,
+        timeout_s: float | None = None,
+        cpu_limit_s: float | None = None,
+    ) -> tuple[tuple[Value, ...], Timing]:
+        """Thaw, execute the batch, freeze again. The arrays must be in place; snapshot the outputs afterwards.
+
+        Raises GuestFailed when the guest crashes, hangs, exits, floods its output or forges an answer.
+        """
+        self.wait_until_ready()
+        token = secrets.randbits(64)
+        limit = self.spec.limits.call_s if timeout_s is None else timeout_s
+        frame = channel.encode_batch(token, windows, calls)
+        cpu_before, wall_before = self.cpu_ns(), time.perf_counter_ns()
+        self._cpu_at_call_s = cpu_before * 1e-9
+        self._send(frame)
+        os.kill(self.pid, signal.SIGCONT)
+        cpu_deadline = None if cpu_limit_s is None else cpu_before + int(cpu_limit_s * 1e9)
+        answer = self._receive(time.monotonic() + limit, "", limit, cpu_deadline)
+        wall_ns = time.perf_counter_ns() - wall_before
+        if answer[:1] != b"X":  # a crashing guest cannot be stopped any more
+            self.freeze()
+        cpu_ns = self.cpu_ns() - cpu_before if answer[:1] != b"X" else 0
+        return self._check(answer, token, len(calls), cpu_ns * 1e-9), Timing(cpu_ns * 1e-9, wall_ns * 1e-9)
+
+    def cpu_ns(self) -> int:
+        """CPU time of all threads of the guest so far, in ns, as the kernel counts it (CPUCLOCK_SCHED of its pid)."""
+        try:
+            return time.clock_gettime_ns((~self.pid << 3) | 2)
+        except OSError as error:
+            raise self._failure("exited", "ended by itself") from error
+
+    def freeze(self) -> None:
+        """Stop every thread of the guest and wait until all of them have stopped."""
+        try:
+            os.kill(self.pid, signal.SIGSTOP)
+            deadline = time.monotonic() + 5.0
+            while not _all_stopped(self.pid):
+                if time.monotonic() > deadline:
+                    raise self._failure("hung", "could not be stopped")
+                os.sched_yield()
+        except (ProcessLookupError, FileNotFoundError) as error:
+            raise self._failure("exited", "ended by itself") from error
+
+    def pin(self, cores: set[int]) -> None:
+        """Let the guest's threads run on these cores only; threads that it starts later inherit it."""
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task.name), cores)
+
+    def printed(self) -> bytes:
+        """Everything the guest has printed so far, cut to the limit."""
+        with contextlib.suppress(GuestFailed):
+            self._drain()
+        return bytes(self._output)
+
+    def finish(self, timeout_s: float) -> bytes:
+        """Close the channel, let the guest end by itself (tools that report at exit), and return what it printed."""
+        self._channel.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGCONT)
+        deadline = time.monotonic() + timeout_s
+        while self._process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(GuestFailed):
+                self._drain()
+            time.sleep(0.005)
+        return self.printed()
+
+    def close(self) -> None:
+        """Kill the guest with everything it started, and release its memory. May be called twice."""
+        if self._process.poll() is None:
+            self._process.kill()  # the sandbox dies with its launcher, and everything in it
+            if self.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGKILL)
+            self._process.wait()
+        self._channel.close()
+        if self._printed >= 0:
+            os.close(self._printed)
+            self._printed = -1
+            self.inputs.close()
+            self.outputs.close()
+
+    def _check(self, frame: bytes, token: int, calls: int, cpu_s: float) -> tuple[Value, ...]:
+        """Turn an answer into values, or into the failure that it shows."""
+        try:
+            answer = channel.decode(frame, calls)
+        except channel.ProtocolError as error:
+            raise self._failure("forged", f"wrote to the grader's channel: {error}") from error
+        if isinstance(answer, Crash):
+            raise self._failure("crashed", f"crashed: {_signal_name(answer.signal)}", answer, cpu_s)
+        if answer.token != token or self._pending():
+            raise self._failure("forged", "wrote to the grader's channel: an answer that nobody asked for")
+        if answer.failed:
+            raise self._failure("broken", "could not be called; the lab's call does not fit its declaration")
+        return answer.values
+
+    def _send(self, frame: bytes) -> None:
+        try:
+            self._channel.send(frame)
+        except OSError as error:
+            raise self._failure("exited", "ended by itself") from error
+
+    def _receive(
+        self, deadline: float, moment: str, limit: float = START_S, cpu_deadline_ns: int | None = None
+    ) -> bytes:
+        """The next frame, until a moment of wall time and perhaps an amount of CPU time."""
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        poll.register(self._printed, select.POLLIN)
+        while True:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or (cpu_deadline_ns is not None and self.cpu_ns() > cpu_deadline_ns):
+                raise self._hung(limit, moment)
+            for fd, event in poll.poll(min(remaining, 0.25) * 1000):
+                if fd == self._channel.fileno():
+                    return self._frame(moment)
+                if event & select.POLLIN:
+                    self._drain()
+                else:
+                    poll.unregister(self._printed)
+
+    def _frame(self, moment: str) -> bytes:
+        """Take one frame; the first one also tells the guest's pid, attested by the kernel."""
+        space = socket.CMSG_SPACE(12)
+        try:
+            data, ancillary, _, _ = self._channel.recvmsg(channel.MAX_FRAME, space, socket.MSG_CMSG_CLOEXEC)
+        except OSError:
+            data, ancillary = b"", []
+        if not data:
+            raise self._ended(moment)
+        if not self.pid:
+            for level, kind, body in ancillary:
+                if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+                    self.pid = array.array("i", body)[0]
+        return data
+
+    def _pending(self) -> bool:
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        return any(event & select.POLLIN for _, event in poll.poll(0))
+
+    def _drain(self) -> None:
+        """Take what the guest printed; more than the limit is a failure of its own."""
+        while True:
+            try:
+                piece = os.read(self._printed, 1 << 16)
+            except BlockingIOError:
+                return
+            if not piece:
+                return
+            limit = self.spec.limits.output_kib << 10
+            self._output += piece[: limit - len(self._output)] if len(self._output) < limit else b""
+            if len(self._output) >= limit:
+                raise self._failure("flooded", f"printed more than {self.spec.limits.output_kib} KiB")
+
+    def _ended(self, moment: str) -> GuestFailed:
+        """The channel closed: the guest is gone. Its exit status is hearsay and only helps to say how."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=5.0)
+        status = self._process.returncode
+        words = f" {moment}" if moment else ""
+        if status is not None and (status < 0 or status > 128):
+            name = _signal_name(-status if status < 0 else status - 128)
+            return self._failure("crashed", f"was killed{words}: {name}")
+        return self._failure(
+            "exited", f"ended the process{words} (exit status {status}) instead of returning"
+        )
+
+    def _hung(self, limit: float, moment: str) -> GuestFailed:
+        cpu_s = 0.0
+        with contextlib.suppress(OSError):
+            cpu_s = time.clock_gettime_ns((~self.pid << 3) | 2) * 1e-9 if self.pid else 0.0
+        cpu_s -= self._cpu_at_call_s
+        words = f" {moment}" if moment else ""
+        return self._failure("hung", f"did not return within {limit:g} s{words}", cpu_s=cpu_s)
+
+    def _failure(
+        self, kind: FailureKind, summary: str, crash: Crash | None = None, cpu_s: float = 0.0
+    ) -> GuestFailed:
+        """Stop everything, so that what the guest printed last is here too."""
+        if self._process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=0.3 if kind in ("crashed", "exited") else 0.0)
+        output = bytes(self._output) if kind == "flooded" else self.printed()
+        self._process.kill()
+        return GuestFailed(kind, summary, output=output, crash=crash, cpu_s=cpu_s)
+
+
+def _launch(
+    tier: Tier, spec: GuestSpec, inputs: SharedMemory, outputs: SharedMemory
+) -> tuple[subprocess.Popen[bytes], socket.socket, int]:
+    files = runtime.prepare()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    try:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        os.set_blocking(read_end, False)
+        fds = (theirs.fileno(), inputs.fd, outputs.fd)
+        arguments = [
+            str(spec.module),
+            str(fds[0]),
+            str(fds[1]),
+            str(inputs.size),
+            str(fds[2]),
+            str(outputs.size),
+        ]
+        watch = "0" if spec.prefix else "1"
+        command = files.command(*arguments, str(spec.limits.tasks), watch, *spec.functions)
+        confinement = Confinement(
+            read_only=(*files.read_only, spec.module, spec.library, *spec.read_only),
+            environment={
+                **files.environment(spec.library),
+                **_sanitizer_environment(files, spec.variant),
+                **dict(spec.environment),
+            },
+            memory_mib=spec.limits.memory_mib,
+            fixed_addresses=spec.variant == "tsan",
+        )
+        launched = start(
+            tier,
+            confinement,
+            [*spec.prefix, *command],
+            stdout=write_end,
+            stderr=write_end,
+            pass_fds=(*fds, *spec.pass_fds),
+        )
+    except BaseException:
+        ours.close()
+        os.close(read_end)
+        raise
+    finally:
+        theirs.close()
+        os.close(write_end)
+    return launched, ours, read_end
+
+
+def _sanitizer_environment(files: runtime.Runtime, variant: str) -> dict[str, str]:
+    """Sanitizers in a Python process: loaded first; Python's own leaks and our signal handler are not their business."""
+    if variant not in ("asan", "tsan"):
+        return {}
+    if variant not in files.preload:
+        raise RuntimeError(f"the compiler here has no library for the {variant} build")
+    common = "handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigfpe=0:handle_sigill=0:exitcode=99"
+    return {
+        "LD_PRELOAD": files.preload[variant],
+        "ASAN_OPTIONS": f"detect_leaks=0:abort_on_error=0:allocator_may_return_null=1:hard_rss_limit_mb=4096:{common}",
+        "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
+        "TSAN_OPTIONS": f"halt_on_error=0:report_thread_leaks=1:{common}",
+    }
+
+
+def _all_stopped(pid: int) -> bool:
+    """Have all threads of the process stopped? The state is the field after the last ')' of proc_pid_stat(5)."""
+    for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - called in a tight loop
+        try:
+            with open(f"/proc/{pid}/task/{task}/stat", "rb") as file:  # noqa: PTH123
+                state = file.read(512).rpartition(b")")[2][1:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state not in b"TtZX":
+            return False
+    return True
+
+
+def _signal_name(number: int) -> str:
+    """'SIGSEGV (it touched memory that is not its own)'."""
+    meanings = {
+        "SIGSEGV": "it touched memory that is not its own",
+        "SIGBUS": "it touched memory that does not exist, or a misaligned address",
+        "SIGFPE": "an integer division by zero, or an overflow in a division",
+        "SIGILL": "an instruction that this CPU does not have",
+        "SIGABRT": "it called abort(), an assert failed, or the heap is damaged",
+        "SIGKILL": "killed from outside, e.g. out of memory",
+        "SIGXCPU": "out of CPU time",
+        "SIGXFSZ": "it wrote a file larger than allowed",
+    }
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+    return f"{name} ({meanings[name]})" if name in meanings else name

@@ -1,0 +1,159 @@
+"""Starting a process inside the sandbox: one description of what it may see and use, one launcher per tier.
+
+Every path is the same inside and outside, so that nothing has to be translated. Facts behind the flags: running
+bwrap as real root leaves /proc/sys writable, so a root grader first becomes an unprivileged user; inherited
+descriptors would hand the host's tree back, so only named ones are passed; /dev/shm needs a size.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Literal
+
+from grader.sandbox import seccomp
+
+TierName = Literal["A", "B", "C", "D"]
+
+FIRST_SANDBOX_UID = 64200
+"""User id of slot 0 when the grader runs as root; slot n uses the n-th after it. No account needs to exist."""
+
+
+@dataclass(frozen=True)
+class Tier:
+    """What confinement this machine allows, found out by trying (`probe.py`)."""
+
+    name: TierName
+    description: str
+    missing: tuple[str, ...] = ()
+    drop_to_uid: int | None = None
+    no_nested_userns: bool = True
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """What a confined process may see and use. Memory None means that no address-space limit is set (sanitizers)."""
+
+    read_only: tuple[Path, ...] = ()
+    writable: tuple[Path, ...] = ()
+    symlinks: tuple[tuple[str, str], ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    working_directory: Path = Path("/")
+    policy: seccomp.Policy = "threads"
+    tmp_mib: int = 16
+    cpu_s: int = 600
+    memory_mib: int | None = 4096
+    file_mib: int = 64
+    fixed_addresses: bool = False
+    """Without address-space randomisation, which ThreadSanitizer of gcc 12 cannot bear on new kernels."""
+
+
+def start(
+    tier: Tier,
+    confinement: Confinement,
+    command: Sequence[str],
+    *,
+    stdout: int | IO[bytes],
+    stderr: int | IO[bytes],
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start `command` confined as the tier allows; only `pass_fds` are inherited, standard input is empty.
+
+    Raises OSError when the launcher itself cannot be started. The process ends when the grader ends.
+    """
+    with _filter_file(confinement.policy) as filter_file:
+        isolated = tier.name in ("A", "B")
+        launcher = _bubblewrap(tier, confinement, filter_file.fileno()) if isolated else []
+        drop = tier.drop_to_uid if tier.name != "B" else None
+        return subprocess.Popen(
+            [*_limits(confinement), *launcher, *_become(tier), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            cwd="/" if isolated else confinement.working_directory,
+            env={"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
+            if isolated
+            else dict(confinement.environment),
+            pass_fds=(*pass_fds, filter_file.fileno()) if isolated else tuple(pass_fds),
+            start_new_session=True,
+            user=drop,
+            group=drop,
+            extra_groups=[] if drop is not None else None,
+        )
+
+
+def hand_over(tier: Tier, folder: Path) -> None:
+    """Give a scratch folder and what is in it to the user that the sandbox runs as."""
+    if tier.drop_to_uid is None:
+        return
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, tier.drop_to_uid, tier.drop_to_uid, follow_symlinks=False)
+
+
+def _filter_file(policy: seccomp.Policy) -> IO[bytes]:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's `with` closes it, the child keeps its copy
+    file.write(seccomp.program(policy))
+    file.flush()
+    file.seek(0)
+    return file
+
+
+def _limits(confinement: Confinement) -> list[str]:
+    """Resource limits that survive into the sandbox (setrlimit(2)); the limit on tasks is set inside, by the guest."""
+    mib = 1 << 20
+    limits = [
+        *(("setarch", "-R") if confinement.fixed_addresses else ()),
+        "prlimit",
+        "--core=0",
+        f"--cpu={confinement.cpu_s}",
+        f"--fsize={confinement.file_mib * mib}",
+        "--nofile=256",
+    ]
+    if confinement.memory_mib is not None:
+        limits.append(f"--as={confinement.memory_mib * mib}")
+    return limits
+
+
+def _become(tier: Tier) -> list[str]:
+    """Tier B has no user namespace: root builds the namespaces and gives itself up inside them."""
+    if tier.name != "B":
+        return []
+    uid = str(tier.drop_to_uid)
+    return [
+        *("setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--no-new-privs"),
+        *("--inh-caps=-all", "--bounding-set=-all", "--"),
+    ]
+
+
+def _bubblewrap(tier: Tier, confinement: Confinement, filter_fd: int) -> list[str]:
+    size = str(confinement.tmp_mib << 20)
+    command = ["bwrap", "--die-with-parent", "--new-session", "--clearenv"]
+    if tier.name == "A":
+        command += ["--unshare-all", "--unshare-user", "--cap-drop", "ALL"]
+        command += ["--disable-userns"] if tier.no_nested_userns else []
+    else:
+        command += [
+            "--unshare-ipc",
+            "--unshare-pid",
+            "--unshare-net",
+            "--unshare-uts",
+            "--unshare-cgroup-try",
+        ]
+        command += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+        command += ["--cap-add", "CAP_SETPCAP", "--ro-bind", "/usr/bin/setpriv", "/usr/bin/setpriv"]
+    command += ["--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm", "--size", size]
+    command += ["--perms", "1777", "--tmpfs", "/tmp"]
+    for path in confinement.read_only:
+        command += ["--ro-bind", str(path), str(path)]
+    for path in confinement.writable:
+        command += ["--bind", str(path), str(path)]
+    for target, link in confinement.symlinks:
+        command += ["--symlink", target, link]
+    for name, value in confinement.environment.items():
+        command += ["--setenv", name, value]
+    command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(confinement.working_directory)]
+    return [*command, "--seccomp", str(filter_fd), "--"]

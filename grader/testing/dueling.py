@@ -1,0 +1,130 @@
+"""The `duel` fixture: fights one of the lab's duels, turns it into points, and keeps what was measured."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from grader.lab import Duel as DuelContract
+from grader.result import Duel, Roofline
+from grader.runner.host import GuestFailed
+from grader.scoring import duel_credit, highest_tier
+from grader.testing.checks import CheckFailed, NotJudged
+from grader.testing.subject import Reference, Subject
+from grader.timing import duel
+from grader.timing.duel import Case, Outcome, Rules
+
+
+class DuelRunner:
+    """`duel("large", [case])` measures; the test's points follow from the ratio."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        reference: Callable[[], Reference],
+        rng: np.random.Generator,
+        test_id: str,
+        award: Callable[[float, str], None],
+        keep: Callable[[Duel, Outcome], None],
+        on_round: Callable[[int, float], None],
+    ) -> None:
+        self._subject = subject
+        self._reference = reference
+        self._rng = rng
+        self._test_id = test_id
+        self._award = award
+        self._keep = keep
+        self._on_round = on_round
+
+    def __call__(self, name: str, cases: Sequence[Case], scale: float = 1.0) -> None:
+        """Fight the duel `name` of lab.yaml over these cases.
+
+        Raises CheckFailed below the first tier or for a wrong timed result, NotJudged when it cannot be told.
+        """
+        contract = self._subject.lab.duels[name]
+        against = None if contract.against == "self" else self._reference()
+        rules = Rules(contract.tiers, contract.clock, contract.cap_s, scale)
+        ours = self._subject.side()
+        try:
+            outcome = duel.fight(ours, against.side if against else ours, cases, rules, self._rng, self._on_round)
+        except duel.WrongResult as wrong:
+            raise _wrong_result(wrong) from wrong.__cause__
+        except GuestFailed as failure:
+            detail = failure.output.decode("utf-8", "replace")
+            raise CheckFailed(f"the submission {failure.summary} while it was measured", detail=detail) from None
+        self._settle(name, contract, against, outcome)
+
+    def _settle(self, name: str, contract: DuelContract, against: Reference | None, outcome: Outcome) -> None:
+        """Record the duel and award its points: the median's, or those of a tier that the interval still holds."""
+        ratio = outcome.ratio
+        if ratio is not None and outcome.interval is not None:
+            reached = [tier for tier in contract.tiers.values() if ratio < tier <= outcome.interval[1]]
+            ratio = max([ratio, *reached])
+        tier = None if ratio is None else highest_tier(ratio, contract.tiers)
+        record = Duel(
+            id=name,
+            test_id=self._test_id,
+            title=contract.title,
+            reference=f"{against.name}" if against else "your own single thread",
+            ratio=outcome.ratio,
+            interval=outcome.interval,
+            tier=tier,
+            tiers=dict(contract.tiers),
+            verdict=outcome.verdict,
+            reason=outcome.reason,
+            rounds=outcome.rounds,
+            clock=contract.clock,
+            unit=contract.unit,
+            submission_rate=_in_unit(outcome.submission_rate, contract.unit),
+            reference_rate=_in_unit(outcome.reference_rate, contract.unit),
+            roofline=_roofline(contract, against, outcome),
+        )
+        self._keep(record, outcome)
+        if outcome.verdict == "not_judged":
+            raise NotJudged(outcome.reason)
+        if ratio is not None:
+            self._award(duel_credit(ratio, contract.tiers, self._subject.lab.credit), "")
+        if outcome.verdict == "failed":
+            first, threshold = next(iter(contract.tiers.items()))
+            raise CheckFailed(
+                f"{outcome.ratio:.3g} of the reference; '{first}' starts at {threshold:g}",
+                where=outcome.reason,
+                why="The handout's road shows the step that brings the next factor.",
+            )
+
+
+def replay_clock(samples: Sequence[float]) -> Callable[[], float]:
+    """A clock whose successive pairs of readings are `samples` seconds apart.
+
+    pytest-benchmark measures with it what the duel's own clock has measured before.
+    """
+    readings = itertools.chain.from_iterable((0.0, sample) for sample in samples)
+    return lambda: next(readings, 0.0)
+
+
+def _wrong_result(wrong: duel.WrongResult) -> CheckFailed:
+    cause: Any = wrong.__cause__
+    words = f"a measured call ({wrong}) gave a wrong result: {cause}"
+    why = "Every measured call gets new inputs and its output is checked like any other."
+    if isinstance(cause, CheckFailed):
+        return CheckFailed(
+            words, case=cause.case or str(wrong), expected=cause.expected, got=cause.got, where=cause.where, why=why
+        )
+    return CheckFailed(words, case=str(wrong), why=why)
+
+
+_PREFIX = {"G": 1e9, "M": 1e6, "T": 1e12, "k": 1e3}
+
+
+def _in_unit(rate: float | None, unit: str) -> float | None:
+    return None if rate is None else rate / _PREFIX.get(unit[:1], 1.0)
+
+
+def _roofline(contract: DuelContract, against: Reference | None, outcome: Outcome) -> Roofline | None:
+    if contract.bound != "compute" or against is None or outcome.submission_rate is None:
+        return None
+    value, ceiling = (rate / _PREFIX.get(contract.unit[:1], 1.0) for rate in (outcome.submission_rate, against.peak))
+    return Roofline(bound="compute", value=value, ceiling=ceiling, unit=contract.unit)

@@ -1,0 +1,153 @@
+"""The submission's functions, as a test calls them: `library.call("gemm_f32", …)`, in a runner of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from grader.runner import invoke
+from grader.runner.arena import Edge
+from grader.runner.channel import Value
+from grader.runner.host import FailureKind, Guest, GuestFailed
+from grader.runner.invoke import Invocation
+from grader.testing.checks import CheckFailed, NotJudged
+from grader.toolchain import sanitizers
+from grader.toolchain.interface import Interface
+
+_WHY: dict[FailureKind, str] = {
+    "crashed": "Look at the last index of every loop, and at what you write at the edges.",
+    "hung": "A loop that never ends, or a thread that waits for ever. Which loop's condition never becomes false?",
+    "exited": "A library must return to its caller: no exit(), no _exit(), no abort().",
+    "flooded": "Remove debugging output from loops.",
+    "forged": "Descriptors that you did not open are not yours to write to.",
+    "broken": "",
+}
+
+
+class Library:
+    """One variant of a submission, called in a fresh runner per test. Arrays are numpy arrays or `struct`s.
+
+    Outputs are written back into the arrays that were passed. A crash, a hang or a sanitizer's finding becomes
+    CheckFailed with the case that did it; the runner is started again for the next call.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[int, int], Guest],
+        interface: Interface,
+        sources: Sequence[str],
+        on_hang: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._start = start
+        self._on_hang = on_hang
+        self._interface = interface
+        self._sources = sources
+        self._guest: Guest | None = None
+
+    def struct(self, name: str) -> Any:
+        """A zeroed struct of the lab's header, passed by pointer: `blocking = library.struct("gemm_blocking")`."""
+        return self._interface.ffi.new(f"{name} *")
+
+    def call(
+        self,
+        function: str,
+        *arguments: Any,
+        case: str = "",
+        edge: Edge = "end",
+        timeout_s: float | None = None,
+    ) -> Value:
+        """Call one function and return what it returned.
+
+        `edge` says where arrays lie: against the closed page after them ("end", the default), before them
+        ("start"), or somewhere inside their pages, aligned to 64 bytes ("inside").
+        """
+        return self.calls([Invocation(function, arguments)], case=case, edge=edge, timeout_s=timeout_s)[0]
+
+    def calls(
+        self,
+        invocations: Sequence[Invocation],
+        *,
+        case: str = "",
+        edge: Edge = "end",
+        timeout_s: float | None = None,
+    ) -> tuple[Value, ...]:
+        """Several calls in a row in the same process."""
+        label = case or _describe(self._interface, invocations[0])
+        name = invocations[0].function
+        try:
+            guest = self._running(invocations)
+            values, _ = invoke.run(guest, self._interface, invocations, edge=edge, timeout_s=timeout_s)
+        except GuestFailed as failure:
+            self.close()
+            raise self._failed(failure, name, label) from None
+        except invoke.Damage as damage:
+            raise CheckFailed(f"{name} {damage}", case=label, why=_WHY["crashed"]) from None
+        self._raise_findings(guest, name, label)
+        return values
+
+    def printed(self) -> str:
+        """What the submission has printed since its runner started."""
+        return self._guest.printed().decode("utf-8", "replace") if self._guest else ""
+
+    def close(self) -> None:
+        """Kill the runner; the next call starts a new one."""
+        if self._guest is not None:
+            self._guest.close()
+            self._guest = None
+
+    def _running(self, invocations: Sequence[Invocation]) -> Guest:
+        """A guest whose arenas have room for these calls."""
+        room = invoke.needed_bytes(self._interface, invocations)
+        if self._guest and (room[0] > self._guest.inputs.size or room[1] > self._guest.outputs.size):
+            self.close()
+        if self._guest is None:
+            self._guest = self._start(*room)
+        return self._guest
+
+    def _failed(self, failure: GuestFailed, function: str, case: str) -> Exception:
+        if failure.kind == "broken":
+            return NotJudged(
+                f"the lab's own call of {function} is wrong: {failure.output.decode('utf-8', 'replace')}"
+            )
+        if failure.kind == "hung":
+            self._on_hang()
+        text = failure.output.decode("utf-8", "replace")
+        findings = sanitizers.parse(text, self._sources)
+        if findings:
+            return _finding_failure(findings[0], function, case)
+        if failure.kind == "hung" and failure.cpu_s < 0.1:
+            why = (
+                "It used no CPU time: it waits for something that never comes (a lock, a condition, a join)."
+            )
+        else:
+            why = _WHY[failure.kind]
+        detail = f"It printed:\n{text}" if text.strip() else ""
+        return CheckFailed(f"{function} {failure.summary}", case=case, why=why, detail=detail)
+
+    def _raise_findings(self, guest: Guest, function: str, case: str) -> None:
+        """ThreadSanitizer reports and goes on: a report is a failure of the call that made it."""
+        if guest.spec.variant not in ("asan", "tsan"):
+            return
+        findings = sanitizers.parse(guest.printed().decode("utf-8", "replace"), self._sources)
+        if findings:
+            self.close()
+            raise _finding_failure(findings[0], function, case)
+
+
+def _finding_failure(finding: sanitizers.Finding, function: str, case: str) -> CheckFailed:
+    where = f"{finding.file}:{finding.line}" if finding.file else finding.function
+    return CheckFailed(
+        f"{function}: {finding.message}",
+        case=case,
+        where=where,
+        why=f"{finding.tool} watched this run and stopped it at the first mistake.",
+        detail=finding.detail,
+    )
+
+
+def _describe(interface: Interface, invocation: Invocation) -> str:
+    """The scalars of a call by the header's names: 'm=1 n=17 k=3 alpha=1'."""
+    parameters = interface.functions[invocation.function].parameters
+    pairs = zip(parameters, invocation.arguments, strict=False)
+    scalars = [(item.name, value) for item, value in pairs if isinstance(value, (int, float))]
+    return f"{invocation.function}: " + " ".join(f"{name}={value:g}" for name, value in scalars)

@@ -1,0 +1,288 @@
+"""The pytest plugin: fixtures and marks for a lab's tests, and one TestResult per test.
+
+pytest runs in the trusted process; the submission never does.
+"""
+
+from __future__ import annotations
+
+import traceback
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import pytest
+
+from grader import scoring
+from grader.result import Duel, Failure, TestResult
+from grader.testing import marks
+from grader.testing.checks import CheckFailed, NotJudged
+from grader.testing.dueling import DuelRunner, replay_clock
+from grader.testing.library import Library
+from grader.testing.simulation import Simulator
+from grader.testing.subject import Reference, Subject, reference_of
+from grader.timing.duel import Outcome
+from grader.timing.fitness import cpu_info
+from grader.toolchain.build import Built, BuildFailed
+
+PERFORMANCE = "performance"
+_MAX_DETAIL = 6000
+
+
+class Listener(Protocol):
+    """Who is told about the progress."""
+
+    def start(self, total: int) -> None: ...
+    def running(self, name: str) -> None: ...
+    def finished(self, test: TestResult) -> None: ...
+    def phase(self, text: str) -> None: ...
+
+
+@dataclass(eq=False)
+class GradingPlugin:
+    """One run of a lab's tests against one subject. Afterwards `tests` and `duels` hold the verdicts."""
+
+    subject: Subject
+    seed: int
+    listener: Listener
+    only: str | None = None
+    """Run only tests whose name (as shown, or the function's) is or contains this."""
+    with_performance: bool = True
+    tests: list[TestResult] = field(default_factory=list)
+    duels: list[Duel] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    _shares: dict[str, int] = field(default_factory=dict)
+    _awards: dict[str, tuple[float, str]] = field(default_factory=dict)
+    _reference: Reference | None = None
+
+    # --- What pytest asks -----------------------------------------------------------------------------------------
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        for name, meaning in marks.MARKS.items():
+            config.addinivalue_line("markers", f"{name}: {meaning}")
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Choose the tests, share points among parametrized cases, and start the builds that they need."""
+        for item in items:
+            self._shares[_function_id(item)] = self._shares.get(_function_id(item), 0) + 1
+        chosen = [item for item in items if self._wanted(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+        for name in dict.fromkeys(_mark(item, "variant", "release") for item in items):
+            self.subject.prefetch(name)
+        self.listener.start(len(items))
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        self.listener.running(shown_name(item.name))
+        if _mark(item, "category", "") == PERFORMANCE and self.only is None:
+            reason = scoring.gate_reason(self.tests, self.subject.lab.gate.correctness)
+            if reason is not None:
+                raise CheckFailed(f"not measured yet. {reason}")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        error = call.excinfo.value if call.excinfo else None
+        if report.when == "call" or (report.when == "setup" and error is not None):
+            result = self._result(item, error, report.duration)
+            self.tests.append(result)
+            self.listener.finished(result)
+        elif report.when == "teardown" and error is not None:
+            self.notes.append(f"{shown_name(item.name)}: cleaning up failed: {error}")
+        return report
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.notes.append(f"the lab's tests cannot be loaded (not your fault): {str(report.longrepr)[-800:]}")
+
+    def pytest_benchmark_generate_machine_info(self, config: pytest.Config) -> dict[str, object]:
+        """What pytest-benchmark's JSON says about the machine, without its slow look-up."""
+        info = cpu_info()
+        return {"node": info.hostname, "release": info.kernel, "cpu": {"brand_raw": info.name, "count": info.cores}}
+
+    # --- What tests use -------------------------------------------------------------------------------------------
+
+    @pytest.fixture
+    def build(self) -> Built:
+        """The release build with the compiler's remarks."""
+        return self.subject.built()
+
+    @pytest.fixture
+    def library(self, request: pytest.FixtureRequest) -> Iterator[Library]:
+        """The submission's functions, of the build that the test's `variant` names."""
+        opened = self.subject.library(_mark(request.node, "variant", "release"))
+        self.subject.built(_mark(request.node, "variant", "release"))
+        yield opened
+        opened.close()
+
+    @pytest.fixture
+    def rng(self, request: pytest.FixtureRequest) -> np.random.Generator:
+        """Random numbers of this test in this run: SEED=… gives the same again."""
+        return np.random.default_rng([self.seed, zlib.crc32(request.node.name.encode())])
+
+    @pytest.fixture
+    def award(self, request: pytest.FixtureRequest) -> Callable[[float, str], None]:
+        """`award(0.7, "1.2 million misses")`: a passing test earns this share of its points."""
+
+        def keep(fraction: float, message: str = "") -> None:
+            self._awards[request.node.nodeid] = (fraction, message)
+
+        return keep
+
+    @pytest.fixture
+    def simulate(self) -> Simulator:
+        """The submission on a simulated CPU with a fixed cache."""
+        return self.subject.simulator()
+
+    @pytest.fixture
+    def reference(self) -> Reference:
+        """The lab's reference on this machine, started and checked once per run."""
+        if self._reference is None:
+            self.listener.phase("starting the reference")
+            self._reference = reference_of(self.subject.lab, self.subject.tier)
+        return self._reference
+
+    @pytest.fixture
+    def duel(
+        self,
+        request: pytest.FixtureRequest,
+        rng: np.random.Generator,
+        award: Callable[[float, str], None],
+        benchmark: Any,
+    ) -> DuelRunner:
+        """Fights a duel of lab.yaml; pytest-benchmark records the submission's times."""
+        self.subject.built()
+
+        def keep(record: Duel, outcome: Outcome) -> None:
+            self.duels.append(record)
+            _record(benchmark, record, outcome)
+
+        def on_round(number: int, ratio: float) -> None:
+            self.listener.running(f"{shown_name(request.node.name)}: round {number}, ratio {ratio:.2f}")
+
+        return DuelRunner(
+            self.subject,
+            lambda: request.getfixturevalue("reference"),
+            rng,
+            test_id(request.node),
+            award,
+            keep,
+            on_round,
+        )
+
+    # --- Verdicts -------------------------------------------------------------------------------------------------
+
+    def _wanted(self, item: pytest.Item) -> bool:
+        if not self.with_performance and _mark(item, "category", "") == PERFORMANCE:
+            return False
+        if self.only is None:
+            return True
+        wanted = _plain(self.only)
+        names = {_plain(item.name), _plain(shown_name(item.name)), _plain(item.name.split("[")[0])}
+        return wanted in names
+
+    def _result(self, item: pytest.Item, error: BaseException | None, duration_s: float) -> TestResult:
+        fraction, message = self._awards.get(item.nodeid, (1.0 if error is None else 0.0, ""))
+        possible = float(_mark(item, "points", 0)) / self._shares.get(_function_id(item), 1)
+        status, failure = "passed", None
+        if error is not None:
+            status, failure = _verdict(error, item)
+            message = message or (failure.summary if failure else _one_line(str(error)))
+        if status == "not_judged":
+            fraction = 0.0
+            if not isinstance(error, (NotJudged, pytest.skip.Exception)):
+                self.notes.append(_broken_test(item, error))
+        return TestResult(
+            id=test_id(item),
+            name=shown_name(item.name),
+            category=_mark(item, "category", "other"),
+            status=status,
+            points=possible * fraction,
+            max_points=possible,
+            message=message,
+            duration_s=duration_s,
+            hidden="test_hidden" in item.nodeid,
+            must=item.get_closest_marker("must") is not None,
+            failure=failure,
+        )
+
+
+def test_id(item: pytest.Item) -> str:
+    """'test_hidden.py::test_skinny_shapes'."""
+    return f"{item.path.name}::{item.name}"
+
+
+test_id.__test__ = False  # type: ignore[attr-defined]  # its name must not make pytest collect it
+
+
+def shown_name(name: str) -> str:
+    """'test_skinny_shapes[row]' -> 'skinny shapes [row]'."""
+    function, bracket, case = name.removeprefix("test_").partition("[")
+    return function.replace("_", " ") + (f" [{case}" if bracket else "")
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("test_").replace("_", " ").replace(" [", "[").strip().lower()
+
+
+def _function_id(item: pytest.Item) -> str:
+    return item.nodeid.split("[")[0]
+
+
+def _mark(item: pytest.Item, name: str, default: Any) -> Any:
+    marker = item.get_closest_marker(name)
+    return marker.args[0] if marker else default
+
+
+def _verdict(error: BaseException, item: pytest.Item) -> tuple[Any, Failure | None]:
+    """Status and explanation. A lab's test that breaks by itself judges nobody."""
+    if isinstance(error, CheckFailed):
+        why = error.why or _explanation(item)
+        return "failed", Failure(
+            summary=_one_line(error.summary),
+            case=error.case,
+            expected=error.expected,
+            got=error.got,
+            where=error.where,
+            why=why,
+            detail=error.detail[:_MAX_DETAIL],
+        )
+    if isinstance(error, BuildFailed):
+        return "failed", Failure(summary="not run: the submission does not build", detail="")
+    if isinstance(error, AssertionError):
+        return "failed", Failure(summary=_one_line(str(error)) or "the check failed", why=_explanation(item))
+    return "not_judged", None
+
+
+def _explanation(item: pytest.Item) -> str:
+    """The test's docstring, as one paragraph: it says the fact, and why it usually fails."""
+    return " ".join((getattr(item.obj, "__doc__", None) or "").split()) if isinstance(item, pytest.Function) else ""
+
+
+def _one_line(text: str) -> str:
+    return text.strip().split("\n", 1)[0][:300]
+
+
+def _broken_test(item: pytest.Item, error: BaseException | None) -> str:
+    lines = traceback.format_exception(error)[-4:] if error else []
+    return f"the test '{shown_name(item.name)}' itself broke (not your fault): {''.join(lines)[-800:]}"
+
+
+def _record(benchmark: Any, record: Duel, outcome: Outcome) -> None:
+    """Give the submission's times to pytest-benchmark, with what they were compared with."""
+    if not outcome.submission_s:
+        return
+    benchmark._timer = replay_clock(outcome.submission_s)
+    benchmark.extra_info.update(
+        duel=record.id,
+        ratio=record.ratio,
+        interval=record.interval,
+        tier=record.tier,
+        clock=record.clock,
+        reference=record.reference,
+        reference_s=list(outcome.reference_s),
+    )
+    benchmark.pedantic(lambda: None, rounds=len(outcome.submission_s), iterations=1, warmup_rounds=0)

@@ -1,0 +1,125 @@
+"""Noise-free evidence: what a call costs on a simulated machine, the same on every computer and in every run.
+
+Valgrind's cache simulator with a fixed, small cache, counting inside the named function only (callgrind's
+--toggle-collect; cachegrind itself has no such switch). Valgrind 3.19 knows AVX2 and no AVX-512.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from grader.runner import invoke
+from grader.runner.host import Guest, GuestFailed, GuestLimits, GuestSpec
+from grader.runner.invoke import Invocation
+from grader.testing.checks import CheckFailed, NotJudged
+from grader.toolchain.interface import Interface
+
+_FILES = (Path("/usr/bin/valgrind"), Path("/usr/bin/valgrind.bin"), Path("/usr/libexec/valgrind"))
+_SIMULATION_S = 120.0
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Sizes of the simulated caches: (bytes, ways, bytes per line) of the first and of the last level."""
+
+    d1: tuple[int, int, int] = (32768, 8, 64)
+    ll: tuple[int, int, int] = (1048576, 16, 64)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Events inside the function: instructions, data accesses, misses of the first and of the last level."""
+
+    instructions: int
+    accesses: int
+    d1_misses: int
+    ll_misses: int
+
+
+class Simulator:
+    """`simulate.call("gemm_f32", …)` runs one call on the simulated machine and returns its Counts."""
+
+    def __init__(self, start: Callable[[GuestSpec], Guest], spec: GuestSpec, interface: Interface) -> None:
+        self._start = start
+        self._spec = spec
+        self._interface = interface
+
+    def call(self, function: str, *arguments: Any, cache: Cache | None = None) -> Counts:
+        """Simulate one call; outputs are written back as for a real one.
+
+        Raises NotJudged without valgrind, CheckFailed when the call fails on the simulated machine.
+        """
+        if shutil.which("valgrind") is None:
+            raise NotJudged("needs valgrind: apt-get install valgrind")
+        invocations = [Invocation(function, arguments)]
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        spec = self._confined(function, cache or Cache(), write_end, invocations)
+        try:
+            with self._start(spec) as guest:
+                os.close(write_end)
+                write_end = -1
+                invoke.run(guest, self._interface, invocations, edge="inside", timeout_s=_SIMULATION_S)
+                guest.finish(10.0)
+                log = _read_all(read_end)
+        except GuestFailed as failure:
+            text = failure.output.decode("utf-8", "replace")
+            raise CheckFailed(
+                f"{function}, on a simulated CPU, {failure.summary}", detail=text[-2000:]
+            ) from None
+        finally:
+            os.close(read_end)
+            if write_end >= 0:
+                os.close(write_end)
+        return parse(log)
+
+    def _confined(self, function: str, cache: Cache, log_fd: int, invocations: list[Invocation]) -> GuestSpec:
+        first, last = (",".join(str(number) for number in level) for level in (cache.d1, cache.ll))
+        return replace(
+            self._spec,
+            arena_bytes=invoke.needed_bytes(self._interface, invocations),
+            read_only=(*self._spec.read_only, *(path for path in _FILES if path.exists())),
+            environment=(*self._spec.environment, ("PATH", "/usr/bin")),
+            prefix=(
+                *(
+                    "/usr/bin/valgrind",
+                    "--tool=callgrind",
+                    "--callgrind-out-file=/dev/null",
+                    f"--log-fd={log_fd}",
+                ),
+                *("--cache-sim=yes", f"--D1={first}", "--I1=32768,8,64", f"--LL={last}"),
+                f"--toggle-collect={function}",
+            ),
+            pass_fds=(log_fd,),
+            limits=replace(GuestLimits(), memory_mib=None, tasks=self._spec.limits.tasks),
+        )
+
+
+def parse(log: str) -> Counts:
+    """Read callgrind's totals. Valgrind keeps its log's descriptor from the program it runs.
+
+    Raises NotJudged when they are not there.
+    """
+    names = re.search(r"Events\s*:\s*(.+)", log)
+    numbers = re.search(r"Collected\s*:\s*([\d ]+)", log)
+    if not names or not numbers:
+        raise NotJudged(f"valgrind did not report: {log.strip()[-300:] or 'no output'}")
+    counts = dict(zip(names.group(1).split(), map(int, numbers.group(1).split()), strict=False))
+    return Counts(
+        instructions=counts.get("Ir", 0),
+        accesses=counts.get("Dr", 0) + counts.get("Dw", 0),
+        d1_misses=counts.get("D1mr", 0) + counts.get("D1mw", 0),
+        ll_misses=counts.get("DLmr", 0) + counts.get("DLmw", 0),
+    )
+
+
+def _read_all(descriptor: int) -> str:
+    pieces = []
+    while piece := os.read(descriptor, 1 << 16):
+        pieces.append(piece)
+    return b"".join(pieces).decode("utf-8", "replace")

@@ -1,0 +1,154 @@
+"""The submission under test: its builds, and how to start a runner, a simulation or a duel on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from grader.lab import Lab
+from grader.runner import invoke
+from grader.runner.host import Guest, GuestFailed, GuestLimits, GuestSpec
+from grader.runner.invoke import Invocation
+from grader.sandbox.confine import Tier
+from grader.testing.checks import NotJudged
+from grader.testing.library import Library
+from grader.testing.simulation import Simulator
+from grader.timing.duel import Side
+from grader.toolchain import build, module, reference
+from grader.toolchain.build import Built, Variant
+from grader.toolchain.module import Module
+
+_PROBE_ITERATIONS = 2_000_000
+_PROBE_FLOPS = 192
+_MAX_TEXT = 256
+_HALVINGS = 4
+
+
+@dataclass(eq=False)
+class Subject:
+    """One submission of one lab on this machine. Builds are made once and in the background; close it at the end."""
+
+    lab: Lab
+    files: Mapping[str, bytes]
+    tier: Tier
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
+    _builds: dict[Variant, Future[Built]] = field(default_factory=dict)
+    _hangs: int = 0
+
+    def prefetch(self, variant: Variant) -> None:
+        """Start building a variant in the background."""
+        if variant not in self._builds:
+            job = self._pool.submit(build.build, self.tier, self.lab, self.files, variant)
+            self._builds[variant] = job
+
+    def built(self, variant: Variant = "release") -> Built:
+        """The build of a variant. Raises BuildFailed when the submission does not compile."""
+        self.prefetch(variant)
+        return self._builds[variant].result()
+
+    @property
+    def module(self) -> Module:
+        """The lab's cffi module."""
+        return module.for_submissions(self.lab)
+
+    def spec(self, variant: Variant = "release") -> GuestSpec:
+        """How a runner of this variant is started. Sanitizers need more address space than any limit allows."""
+        limits = GuestLimits(
+            call_s=self._patience_s() * (4 if variant in ("asan", "tsan") else 1),
+            memory_mib=None if variant in ("asan", "tsan") else self.lab.limits.memory_mib,
+            output_kib=self.lab.limits.output_kib,
+            tasks=self.lab.limits.threads + 8,
+        )
+        library = self.built(variant).folder
+        return GuestSpec(self.module.folder, library, self.module.interface.names, variant, limits=limits)
+
+    def start(self, variant: Variant, inputs: int, outputs: int) -> Guest:
+        """A new runner with arenas of at least these sizes in bytes."""
+        return Guest(self.tier, _with_room(self.spec(variant), inputs, outputs))
+
+    def library(self, variant: Variant = "release") -> Library:
+        """The submission's functions for a test."""
+        return Library(
+            lambda inputs, outputs: self.start(variant, inputs, outputs),
+            self.module.interface,
+            tuple(self.files),
+            self._count_hang,
+        )
+
+    def simulator(self) -> Simulator:
+        """The submission on a simulated machine."""
+        return Simulator(lambda spec: Guest(self.tier, spec), self.spec(), self.module.interface)
+
+    def side(self) -> Side:
+        """The submission as a contestant."""
+        return Side(lambda inputs, outputs: self.start("release", inputs, outputs), self.module.interface)
+
+    def close(self) -> None:
+        """Stop building what nobody waits for any more."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _count_hang(self) -> None:
+        self._hangs += 1
+
+    def _patience_s(self) -> float:
+        """Seconds for a call. Halved by every hang seen, so that a submission that always hangs is soon judged."""
+        return self.lab.limits.call_s / 2 ** min(self._hangs, _HALVINGS)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The lab's reference on this machine: who it is, and its contestant."""
+
+    name: str
+    isa: str
+    side: Side
+    peak: float
+    """Floating-point operations per second that one core reaches from registers, measured now."""
+
+
+def reference_of(lab: Lab, tier: Tier) -> Reference:
+    """Start the reference, ask who it is, and measure the core's peak.
+
+    Raises NotJudged when its kernels are not those that the lab pins, so that ratios would mean something else.
+    """
+    built = reference.prepare(lab)
+    interface = built.module.interface
+    environment = tuple((lab.reference.environment if lab.reference else {}).items())
+    limits = GuestLimits(call_s=120.0, memory_mib=None, tasks=0)
+    spec = GuestSpec(
+        built.module.folder, built.folder, interface.names, environment=environment, limits=limits
+    )
+    side = Side(lambda inputs, outputs: Guest(tier, _with_room(spec, inputs, outputs)), interface)
+    try:
+        with side.start(1 << 16, 1 << 16) as guest:
+            name, isa = (_text(guest, interface, which) for which in (0, 1))
+            peak = max(_peak(guest, interface) for _ in range(5))
+    except GuestFailed as failure:
+        output = failure.output.decode("utf-8", "replace")
+        raise NotJudged(f"the reference failed: {failure} {output} Not your fault.") from failure
+    wanted = lab.reference.isa if lab.reference else None
+    if wanted is not None and isa != wanted:
+        raise NotJudged(
+            f"the reference runs kernels for {isa}, the lab's tiers are for {wanted}. Not your fault."
+        )
+    return Reference(name, isa, side, peak)
+
+
+def _peak(guest: Guest, interface: module.Interface) -> float:
+    call = Invocation("probe_fma", (_PROBE_ITERATIONS,))
+    _, timing = invoke.run(guest, interface, [call], timeout_s=60.0)
+    return _PROBE_ITERATIONS * _PROBE_FLOPS / timing.cpu_s
+
+
+def _text(guest: Guest, interface: module.Interface, which: int) -> str:
+    text = np.zeros(_MAX_TEXT, np.uint8)
+    invoke.run(guest, interface, [Invocation("reference_text", (which, text, _MAX_TEXT))], timeout_s=60.0)
+    return bytes(text).split(b"\0", 1)[0].decode("ascii", "replace")
+
+
+def _with_room(spec: GuestSpec, inputs: int, outputs: int) -> GuestSpec:
+    room = (max(inputs, spec.arena_bytes[0]), max(outputs, spec.arena_bytes[1]))
+    return replace(spec, arena_bytes=room)

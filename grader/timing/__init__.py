@@ -1,0 +1,1 @@
+"""Measurement: duels with sequential intervals, the machine's fitness, and its ceilings."""

@@ -1,0 +1,327 @@
+"""A duel: submission and reference do the same work in turn, in one run, until the ratio's interval is clear.
+
+One round gives every case of the duel a new memory layout and new inputs, lets both sides do it once, and yields one
+ratio (the geometric mean over the cases). Both sides are guests of the same kind, on the same core, frozen while the
+other one runs; the clock is the grader's. Outputs of timed calls are verified, those of both sides. Protocol and its
+measured error rates: a fixed number of seconds is wrong up to 66 % of the time on a busy machine, this one 0-1 %.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from grader.runner import invoke
+from grader.runner.arena import PAGE
+from grader.runner.channel import Value
+from grader.runner.host import Guest, GuestFailed
+from grader.runner.invoke import Invocation
+from grader.timing import fitness
+from grader.timing.interval import LOOKS, median, median_interval
+from grader.toolchain.interface import Interface
+
+Verdict = Literal["passed", "failed", "not_judged"]
+
+CLEAR_WIDTH, PRECISE_WIDTH, USELESS_WIDTH = 1.10, 1.02, 1.30
+"""Upper over lower end of an interval: narrow enough once no tier lies inside; narrow enough in any case; too wide to
+say anything at the cap."""
+
+BUSY_SHARE = 0.10
+"""A round of a wall-clock duel counts only when others used at most this share of the cores meanwhile."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Fresh inputs for one side of one round: what to call, and how to check what came out."""
+
+    invocations: tuple[Invocation, ...]
+    verify: Callable[[Sequence[Value]], None]
+    """Gets the returned values; the arrays in `invocations` hold the outputs. Raises on a wrong result."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of work: `tasks(rng)` makes new inputs for (submission, reference); `work` counts its operations."""
+
+    name: str
+    tasks: Callable[[np.random.Generator], tuple[Task, Task]]
+    work: float
+    """What one task does, in the duel's unit times a second: FLOPs for FLOP/s."""
+    warm_up: bool = True
+
+
+@dataclass(frozen=True)
+class Side:
+    """One contestant: a way to start its guest, and its interface."""
+
+    start: Callable[[int, int], Guest]
+    interface: Interface
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What decides a duel; from lab.yaml."""
+
+    tiers: Mapping[str, float]
+    clock: Literal["cpu", "wall"]
+    cap_s: float
+    scale: float = 1.0
+    """Factor on every ratio: 1 / cores for a speed-up per core."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was measured. Rates are work per second of the whole round's work."""
+
+    verdict: Verdict
+    reason: str
+    ratio: float | None
+    interval: tuple[float, float] | None
+    rounds: int
+    submission_s: tuple[float, ...] = ()
+    reference_s: tuple[float, ...] = ()
+    work: float = 0.0
+    taken_elsewhere: float = 0.0
+
+    @property
+    def submission_rate(self) -> float | None:
+        return self.work / median(self.submission_s) if self.submission_s else None
+
+    @property
+    def reference_rate(self) -> float | None:
+        return self.work / median(self.reference_s) if self.reference_s else None
+
+
+class WrongResult(Exception):
+    """A timed call gave a wrong result; the cause is the verifier's exception."""
+
+
+@dataclass
+class _Tally:
+    ratios: list[float] = field(default_factory=list)
+    submission_s: list[float] = field(default_factory=list)
+    reference_s: list[float] = field(default_factory=list)
+    rejected: int = 0
+    elsewhere: list[float] = field(default_factory=list)
+
+
+def fight(
+    submission: Side,
+    reference: Side,
+    cases: Sequence[Case],
+    rules: Rules,
+    rng: np.random.Generator,
+    on_round: Callable[[int, float], None] = lambda number, ratio: None,
+) -> Outcome:
+    """Fight until the interval is clear of the tiers, or the cap is reached; confirm a failure in fresh processes.
+
+    Raises WrongResult when a timed output of the submission is wrong, GuestFailed when the submission's guest fails
+    (but for being too slow, which is a verdict).
+    """
+    first = _fight_once(submission, reference, cases, rules, rng, on_round)
+    if first.verdict != "failed":
+        return first
+    second = _fight_once(submission, reference, cases, rules, rng, on_round)
+    if second.verdict == "failed":
+        return second
+    reason = "two measurements in fresh processes disagree: the machine is too noisy here. Not your fault; run it again."
+    return Outcome(
+        "not_judged", reason, second.ratio, second.interval, second.rounds, second.submission_s, second.reference_s,
+        second.work, second.taken_elsewhere,
+    )  # fmt: skip
+
+
+def judge(
+    ratios: Sequence[float], tiers: Mapping[str, float], at_cap: bool
+) -> tuple[Verdict | None, str, tuple[float, float] | None]:
+    """The verdict on a duel's ratios so far: None means that more rounds are needed. Pure; see `fight`."""
+    interval = median_interval(ratios)
+    lowest = min(tiers.values())
+    if interval is None:
+        return ("not_judged" if at_cap else None), "too few quiet rounds within the time limit", None
+    low, high = interval
+    width = high / low if low > 0 else math.inf
+    straddled = any(low < tier < high for tier in tiers.values())
+    if (not straddled and width <= CLEAR_WIDTH) or width <= PRECISE_WIDTH or at_cap:
+        if low < lowest <= high:
+            return (
+                ("not_judged" if at_cap else None),
+                f"too close or too noisy: the interval {low:.3g} .. {high:.3g} holds the threshold {lowest:g}",
+                interval,
+            )
+        if width > USELESS_WIDTH:
+            return "not_judged", f"too noisy: the interval {low:.3g} .. {high:.3g} is too wide", interval
+        return ("passed" if low >= lowest else "failed"), "", interval
+    return None, "", interval
+
+
+def _fight_once(
+    submission: Side,
+    reference: Side,
+    cases: Sequence[Case],
+    rules: Rules,
+    rng: np.random.Generator,
+    on_round: Callable[[int, float], None],
+) -> Outcome:
+    work = sum(case.work for case in cases)
+    tally = _Tally()
+    deadline = time.monotonic() + rules.cap_s
+    room = _room(submission, reference, cases, rng)
+    with submission.start(*room) as ours, reference.start(*room) as theirs, _on_one_core(rules, ours, theirs):
+        while True:
+            at_cap = time.monotonic() >= deadline or len(tally.ratios) + tally.rejected >= LOOKS[-1]
+            if at_cap or len(tally.ratios) in LOOKS:
+                verdict, reason, interval = judge(tally.ratios, rules.tiers, at_cap)
+                if verdict is not None:
+                    if at_cap and tally.rejected > len(tally.ratios):
+                        reason = _busy(tally)
+                    return _outcome(verdict, reason, interval, tally, work)
+            too_slow = _round((submission, ours), (reference, theirs), cases, rules, rng, tally)
+            if too_slow is not None:
+                return too_slow
+            if tally.ratios:
+                on_round(len(tally.ratios), tally.ratios[-1])
+
+
+def _busy(tally: _Tally) -> str:
+    share = 100 * median(tally.elsewhere)
+    return f"other programs used {share:.0f} % of the cores. Not your fault; close them and run it again."
+
+
+def _outcome(
+    verdict: Verdict, reason: str, interval: tuple[float, float] | None, tally: _Tally, work: float
+) -> Outcome:
+    ratio = median(tally.ratios) if tally.ratios else None
+    times = (tuple(tally.submission_s), tuple(tally.reference_s))
+    elsewhere = median(tally.elsewhere) if tally.elsewhere else 0.0
+    return Outcome(verdict, reason, ratio, interval, len(tally.ratios), *times, work, elsewhere)
+
+
+def _round(
+    submission: tuple[Side, Guest],
+    reference: tuple[Side, Guest],
+    cases: Sequence[Case],
+    rules: Rules,
+    rng: np.random.Generator,
+    tally: _Tally,
+) -> Outcome | None:
+    """One round; its ratio goes to the tally. An Outcome when the submission is too slow to be waited for."""
+    logs, totals = 0.0, [0.0, 0.0]
+    before, own_before = fitness.snapshot(), _cpu_s(submission[1], reference[1])
+    for case in cases:
+        ours, theirs = case.tasks(rng)
+        layout = _Layout(rng)
+        reference_s = _timed(*reference, theirs, layout, case, rules, None)
+        limit = _patience(reference_s * rules.scale, rules)
+        try:
+            submission_s = _timed(*submission, ours, layout, case, rules, limit)
+        except GuestFailed as failure:
+            if failure.kind == "hung" and failure.cpu_s > limit * 0.9:
+                return _hopeless(failure, reference_s * rules.scale, case)
+            raise
+        logs += math.log(reference_s / submission_s * rules.scale)
+        totals[0] += submission_s
+        totals[1] += reference_s
+    own = _cpu_s(submission[1], reference[1]) - own_before
+    elsewhere = fitness.taken_elsewhere(before, fitness.snapshot(), own)
+    tally.elsewhere.append(elsewhere)
+    if rules.clock == "wall" and elsewhere > BUSY_SHARE:
+        tally.rejected += 1
+        return None
+    tally.ratios.append(math.exp(logs / len(cases)))
+    tally.submission_s.append(totals[0])
+    tally.reference_s.append(totals[1])
+    return None
+
+
+def _patience(reference_s: float, rules: Rules) -> float:
+    """CPU seconds after which a call can no longer earn anything: half of the lowest tier is worth nothing."""
+    return 1.5 * reference_s / (min(rules.tiers.values()) / 2) + 0.1
+
+
+def _hopeless(failure: GuestFailed, reference_s: float, case: Case) -> Outcome:
+    bound = reference_s / failure.cpu_s
+    reason = f"stopped after {failure.cpu_s:.1f} s in {case.name}; the reference needs {reference_s:.2f} s"
+    return Outcome("failed", reason, bound, (0.0, bound), 1)
+
+
+def _timed(
+    side: Side, guest: Guest, task: Task, layout: _Layout, case: Case, rules: Rules, cpu_limit_s: float | None
+) -> float:
+    """Seconds of one task, on the duel's clock. Windows open first, inputs are written while the guest is frozen."""
+    guest.wait_until_ready()
+    staged = invoke.stage(
+        guest, side.interface, task.invocations, "inside", layout.skews(), layout.first_page
+    )
+    patience = {} if cpu_limit_s is None else {"timeout_s": 4 * cpu_limit_s + 5, "cpu_limit_s": cpu_limit_s}
+    guest.call([], staged.windows)
+    if case.warm_up:
+        invoke.write(guest, side.interface, staged)
+        guest.call(staged.calls[:1], None, **patience)
+    invoke.write(guest, side.interface, staged)
+    values, timing = guest.call(staged.calls, None, **patience)
+    invoke.read_back(guest, side.interface, staged)
+    try:
+        task.verify(values)
+    except Exception as error:
+        raise WrongResult(case.name) from error
+    return timing.cpu_s if rules.clock == "cpu" else timing.wall_s
+
+
+class _Layout:
+    """A round's random placement: the same for both sides, lines and pages shifted anew in every round."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.first_page = int(rng.integers(0, _SPARE_PAGES))
+        self._skews = [int(lines) * 64 for lines in rng.integers(0, PAGE // 64, size=61)]
+
+    def skews(self) -> Callable[[], int]:
+        """Displacements of a side's arrays in bytes, multiples of a cache line; every side gets the same ones."""
+        return itertools.cycle(self._skews).__next__
+
+
+_SPARE_PAGES = 512
+
+
+def _room(
+    submission: Side, reference: Side, cases: Sequence[Case], rng: np.random.Generator
+) -> tuple[int, int]:
+    """Arena sizes that hold any one case of either side, anywhere in the spare pages."""
+    sizes = [
+        invoke.needed_bytes(side.interface, task.invocations)
+        for case in cases
+        for side, task in zip((submission, reference), case.tasks(rng), strict=True)
+    ]
+    spare = (_SPARE_PAGES + 64) * PAGE
+    return max(size[0] for size in sizes) + spare, max(size[1] for size in sizes) + spare
+
+
+def _cpu_s(*guests: Guest) -> float:
+    return fitness.own_cpu_s() + sum(guest.cpu_ns() * 1e-9 for guest in guests)
+
+
+@contextlib.contextmanager
+def _on_one_core(rules: Rules, *guests: Guest) -> Iterator[None]:
+    """Grader and guests share a core while CPU time is measured: waking each other up is cheapest there."""
+    for guest in guests:
+        guest.wait_until_ready()
+    if rules.clock != "cpu":
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    core = {max(allowed)}
+    os.sched_setaffinity(0, core)
+    try:
+        for guest in guests:
+            guest.pin(core)
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)

@@ -1,0 +1,217 @@
+"""Building a submission: the grader's command line, inside the sandbox, into one shared library per variant.
+
+The student's build files are never used and hidden files are not mounted, so neither `#include "/…"` nor `.incbin`
+finds them. What was built, and what the compiler said, is kept under the hash of everything that went into it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from grader.lab import Lab
+from grader.sandbox.confine import Confinement, Tier, hand_over, start
+from grader.sandbox.probe import SYSTEM, SYSTEM_LINKS
+from grader.toolchain import cache, diagnostics, module, policy
+
+Variant = Literal["release", "asan", "tsan", "faults"]
+
+COMMON_FLAGS = ("-std=gnu11", "-fPIC", "-pthread", "-Wall", "-Wextra", "-Wbidi-chars=any")
+_WRAPPED = ("malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign", "free", "mmap", "munmap")
+_VARIANT_FLAGS: Mapping[Variant, tuple[str, ...]] = {
+    "release": (),
+    "asan": (
+        "-O1",
+        "-g",
+        "-fno-omit-frame-pointer",
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=all",
+    ),
+    "tsan": ("-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=thread"),
+    "faults": tuple(f"-Wl,--wrap={name}" for name in _WRAPPED),
+}
+_KEPT_OUTPUT = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Built:
+    """A library ready to be loaded, and the compiler's remarks about it."""
+
+    folder: Path
+    variant: Variant
+    remarks: tuple[diagnostics.Diagnostic, ...]
+
+
+class BuildFailed(Exception):
+    """The submission does not build. `summary` is one line, `detail` the explained diagnostics."""
+
+    def __init__(self, summary: str, detail: str) -> None:
+        super().__init__(summary)
+        self.summary = summary
+        self.detail = detail
+
+
+@functools.lru_cache(maxsize=1)
+def compiler() -> str:
+    """The compiler's own one-line name and version, e.g. 'gcc (Debian 12.2.0-14) 12.2.0'.
+
+    Raises RuntimeError when there is none.
+    """
+    try:
+        answer = subprocess.run(["gcc", "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise RuntimeError("no C compiler: apt-get install gcc libc6-dev") from error
+    return answer.stdout.splitlines()[0]
+
+
+def build(tier: Tier, lab: Lab, files: Mapping[str, bytes], variant: Variant) -> Built:
+    """Build one variant of a submission's `files`, or take it from the cache.
+
+    Raises BuildFailed with what the student should mend, and RuntimeError when the grader's own part fails.
+    """
+    flags = (*COMMON_FLAGS, *lab.build.flags, *_VARIANT_FLAGS[variant])
+    parts = [piece for name in sorted(files) for piece in (name, files[name])]
+    glue = [lab.digest] if lab.glue_paths else []
+    recipe = [
+        "build 1",
+        compiler(),
+        " ".join(flags),
+        " ".join(lab.build.libraries),
+        lab.header_path.read_bytes(),
+    ]
+    name = cache.key(*recipe, *glue, "|", *parts)
+    folder = cache.fetch("build", name, lambda place: _compile(place, tier, lab, files, variant, flags))
+    record = json.loads((folder / "build.json").read_text())
+    if record["failure"]:
+        raise BuildFailed(record["failure"]["summary"], record["failure"]["detail"])
+    remarks = diagnostics.parse(record["output"])
+    return Built(folder, variant, tuple(remarks))
+
+
+def _compile(
+    place: Path, tier: Tier, lab: Lab, files: Mapping[str, bytes], variant: Variant, flags: Sequence[str]
+) -> None:
+    """Fill `place` with the library and build.json, which also records a failure: the same files fail the same way."""
+    prepared = module.for_submissions(lab)
+    scratch = cache.scratch_folder()
+    try:
+        _lay_out(scratch, lab, files, prepared)
+        hand_over(tier, scratch)
+        sources = [name for name in sorted(files) if name.endswith(".c")]
+        staff = [f"../lab/{path.name}" for path in lab.glue_paths]
+        objects = ["../lab/promises.o", *(["../lab/faults.o"] if variant == "faults" else [])]
+        libraries = [f"-l{name}" for name in lab.build.libraries]
+        link = ["-shared", "-Wl,-z,defs", "-Wl,-z,noexecstack", f"-Wl,-soname,{module.LIBRARY}"]
+        command = [
+            "gcc",
+            "-fdiagnostics-format=json",
+            *flags,
+            "-iquote",
+            "../lab",
+            *sources,
+            *staff,
+            *objects,
+        ]
+        compiling = _Step(tier, lab, scratch, [*command, *link, *libraries, "-o", f"../out/{module.LIBRARY}"])
+        with_macros = [_Step(tier, lab, scratch, _preprocess(flags, source)) for source in sources]
+        compiled = compiling.finish(lab.limits.build_s)
+        preprocessed = "".join(step.finish(lab.limits.build_s).stdout for step in with_macros)
+        failure = _judge(compiled, preprocessed, files)
+        library = scratch / "out" / module.LIBRARY
+        if failure is None:
+            if library.is_symlink() or not library.is_file():
+                raise RuntimeError(f"the compiler said nothing was wrong, but {library.name} is not there")
+            shutil.copyfile(library, place / module.LIBRARY)
+            (place / module.LIBRARY).chmod(0o755)
+        (place / "build.json").write_text(json.dumps({"failure": failure, "output": compiled.stderr}))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _lay_out(scratch: Path, lab: Lab, files: Mapping[str, bytes], prepared: module.Module) -> None:
+    for folder in ("src", "lab", "out"):
+        (scratch / folder).mkdir()
+    for name, data in files.items():
+        target = scratch / "src" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    glue = [path for source in lab.glue_paths for path in (source, source.with_suffix(".h")) if path.exists()]
+    for path in (lab.header_path, prepared.promises, prepared.faults, *glue):
+        shutil.copyfile(path, scratch / "lab" / path.name)
+
+
+def _preprocess(flags: Sequence[str], source: str) -> list[str]:
+    own = [flag for flag in flags if not flag.startswith("-Wl,")]
+    return ["gcc", "-E", *own, "-iquote", "../lab", source]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    status: int | None
+    stdout: str
+    stderr: str
+
+
+class _Step:
+    """One confined run of the compiler; two of them run side by side."""
+
+    def __init__(self, tier: Tier, lab: Lab, scratch: Path, command: Sequence[str]) -> None:
+        self._files = (tempfile.TemporaryFile(), tempfile.TemporaryFile())
+        confinement = Confinement(
+            read_only=SYSTEM,
+            writable=(scratch,),
+            symlinks=SYSTEM_LINKS,
+            environment={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TMPDIR": "/tmp"},
+            working_directory=scratch / "src",
+            policy="processes",
+            tmp_mib=256,
+            cpu_s=int(lab.limits.build_s) + 1,
+            memory_mib=lab.limits.build_memory_mib,
+        )
+        self._process = start(tier, confinement, command, stdout=self._files[0], stderr=self._files[1])
+
+    def finish(self, timeout_s: float) -> _Outcome:
+        """Wait, kill what takes too long (status None), and return what was printed, cut."""
+        try:
+            status: int | None = self._process.wait(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            status = None
+        texts = []
+        for file, limit in zip(self._files, (64 << 20, _KEPT_OUTPUT), strict=True):
+            file.seek(0)
+            texts.append(file.read(limit).decode("utf-8", "replace"))
+            file.close()
+        return _Outcome(status, texts[0], texts[1])
+
+
+def _judge(compiled: _Outcome, preprocessed: str, files: Mapping[str, bytes]) -> dict[str, str] | None:
+    """None when the build may be used, else the failure's summary and detail."""
+    sources = {name: data.decode("utf-8", "replace") for name, data in files.items()}
+    violations = policy.check(preprocessed, sources)
+    if violations:
+        lines = [f"{item.file}:{item.line}: {item.text}\n    {item.message}" for item in violations]
+        return {
+            "summary": f"the source changes what the lab fixes: {violations[0].message}",
+            "detail": "\n".join(lines),
+        }
+    if compiled.status == 0:
+        return None
+    if compiled.status is None:
+        return {
+            "summary": "the compiler took too long",
+            "detail": "Compiling this file ran into the time limit.",
+        }
+    found = diagnostics.parse(compiled.stderr)
+    shown = [diagnostics.render(item, sources.get(item.file)) for item in found if item.severity == "error"]
+    if not shown:
+        return {"summary": "the compiler gave up", "detail": compiled.stderr[-4000:]}
+    return {"summary": diagnostics.summarise(found), "detail": "\n".join(shown[:5])}

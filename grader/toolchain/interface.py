@@ -1,0 +1,108 @@
+"""A lab's declarations, as cffi understands them: which functions tests may call, and their parameters.
+
+The header that students include is the only source: it is preprocessed without the system's headers (whose plain
+types cffi knows anyway), and what remains are the lab's own declarations.
+"""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cffi
+from pycparser import c_ast, c_generator, c_parser
+
+_EMPTY_HEADERS = ("stddef.h", "stdint.h", "stdbool.h", "stdio.h", "sys/types.h", "pthread.h", "immintrin.h")
+_PLAIN_TYPES = (
+    "size_t ssize_t ptrdiff_t intptr_t uintptr_t int8_t uint8_t int16_t uint16_t int32_t uint32_t int64_t uint64_t "
+    "bool FILE off_t"
+).split()
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter: its name in the header, cffi's type, and whether the function may write through it."""
+
+    name: str
+    type: Any
+    is_const: bool
+
+
+@dataclass(frozen=True)
+class Function:
+    """One C function of the header."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+
+
+@dataclass(frozen=True)
+class Interface:
+    """The declarations' text (for `cdef`), a cffi instance that has read it, and the functions in order."""
+
+    declarations: str
+    ffi: Any
+    functions: dict[str, Function]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.functions)
+
+
+@functools.lru_cache(maxsize=16)
+def read(header: Path, extra: str = "") -> Interface:
+    """Read a header, and `extra` declarations behind it.
+
+    Raises ValueError with the header's name when it cannot be preprocessed or cffi does not understand it.
+    """
+    text = declarations(header) + "\n" + extra
+    ffi = cffi.FFI()
+    typedefs = "".join(f"typedef long {name};\n" for name in _PLAIN_TYPES)
+    try:
+        ffi.cdef(text)
+        tree = c_parser.CParser().parse(typedefs + text)
+        functions = [_function(ffi, node) for node in tree.ext if _is_function(node)]
+    except Exception as error:  # cffi lets pycparser's own exceptions through
+        raise ValueError(f"{header}: cffi cannot read these declarations: {error}") from error
+    return Interface(text, ffi, {function.name: function for function in functions})
+
+
+def _is_function(node: Any) -> bool:
+    return isinstance(node, c_ast.Decl) and isinstance(node.type, c_ast.FuncDecl)
+
+
+def _function(ffi: Any, node: Any) -> Function:
+    declared = node.type.args.params if node.type.args else []
+    parameters = [_parameter(ffi, item) for item in declared if isinstance(item, c_ast.Decl)]
+    return Function(node.name, tuple(parameters))
+
+
+def _parameter(ffi: Any, node: Any) -> Parameter:
+    nameless = c_generator.CGenerator().visit(c_ast.Typename(None, node.quals, None, node.type))
+    target = node.type.type if isinstance(node.type, (c_ast.PtrDecl, c_ast.ArrayDecl)) else None
+    is_const = "const" in (getattr(target, "quals", None) or [])
+    return Parameter(node.name, ffi.typeof(_without_name(nameless, node.name)), is_const)
+
+
+def _without_name(declaration: str, name: str) -> str:
+    """'const float *A' -> 'const float *'; pycparser's generator prints the declared name of a type."""
+    head, found, tail = declaration.rpartition(name)
+    return head + tail if found else declaration
+
+
+def declarations(header: Path) -> str:
+    """A header's own declarations, without directives and comments. Raises ValueError when it is no C."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in _EMPTY_HEADERS:
+            empty = Path(folder, name)
+            empty.parent.mkdir(parents=True, exist_ok=True)
+            empty.touch()
+        command = ["gcc", "-E", "-P", "-nostdinc", "-isystem", folder, str(header)]
+        answer = subprocess.run(command, capture_output=True, text=True)
+    if answer.returncode != 0:
+        raise ValueError(f"{header}: cannot be preprocessed:\n{answer.stderr.strip()}")
+    return answer.stdout

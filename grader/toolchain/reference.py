@@ -1,0 +1,77 @@
+"""Building a lab's reference: staff's code over a well-known library, as a build that a runner can hold.
+
+It runs in the same kind of sandboxed process as a submission, so that both sides of a duel pay the same costs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import grader.timing
+from grader.lab import Lab
+from grader.toolchain import build, cache, module
+from grader.toolchain.module import Module
+
+_SUPPORT = Path(grader.timing.__file__).parent / "reference_support"
+_FLAGS = ("-std=gnu11", "-O3", "-mavx2", "-mfma", "-fPIC", "-pthread", "-shared")
+
+
+@dataclass(frozen=True)
+class BuiltReference:
+    """The folder of the reference's library, and the module that calls it (the lab's functions and the probes)."""
+
+    folder: Path
+    module: Module
+
+
+def prepare(lab: Lab) -> BuiltReference:
+    """Build the lab's reference, or take it from the cache.
+
+    Raises RuntimeError when it does not compile or its package is not installed.
+    """
+    source = lab.reference_path
+    if source is None or lab.reference is None:
+        raise RuntimeError(f"{lab.id} has no reference, but one of its duels needs one")
+    support = [_SUPPORT.with_suffix(suffix) for suffix in (".c", ".h")]
+    libraries = _package_libraries(lab.reference.package)
+    texts = [path.read_bytes() for path in (source, lab.header_path, *support)]
+    name = cache.key("reference 1", build.compiler(), cache.stamp(libraries), *texts)
+    folder = cache.fetch("reference", name, lambda place: _build(place, lab, source, libraries))
+    return BuiltReference(folder, module.prepare(lab.header_path, (support[1],)))
+
+
+def _build(place: Path, lab: Lab, source: Path, libraries: list[Path]) -> None:
+    for path in libraries:
+        shutil.copyfile(path, place / path.name)
+    include = ["-I", str(lab.header_path.parent), "-I", str(_SUPPORT.parent)]
+    linked = [str(place / path.name) for path in libraries if path.name.startswith("libscipy_openblas")]
+    command = [
+        "gcc",
+        *_FLAGS,
+        f"-Wl,-soname,{module.LIBRARY}",
+        *include,
+        str(source),
+        f"{_SUPPORT}.c",
+        *linked,
+    ]
+    command += ["-Wl,-rpath,$ORIGIN", "-lm", "-o", str(place / module.LIBRARY)]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    if answer.returncode != 0:
+        raise RuntimeError(f"the reference of {lab.id} does not compile:\n{answer.stderr.strip()[-2000:]}")
+
+
+def _package_libraries(package: str | None) -> list[Path]:
+    """All shared libraries in the package's `lib` folder (the library itself and what it brings along)."""
+    if package is None:
+        return []
+    try:
+        folder = Path(str(importlib.import_module(package.replace("-", "_")).__file__)).parent
+    except ImportError as error:
+        raise RuntimeError(f"the reference needs the package {package}: pip install {package}") from error
+    return sorted(
+        path for path in folder.rglob("*.so*") if path.is_file() and path.parent.name.startswith("lib")
+    )

@@ -1,0 +1,205 @@
+"""The right answer: one multiplication with its matrices as C sees them, in double precision, with its error bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from grader.testing import assert_close, assert_same, check
+
+N, T = 0, 1
+UNIT_ROUNDOFF = 2.0**-24
+
+Floats = npt.NDArray[np.float32]
+Draw = Callable[[np.random.Generator, tuple[int, int]], npt.NDArray[np.floating]]
+
+
+def uniform(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
+    """Values in [0, 1): a sum of many does not cancel, so that lost terms show."""
+    return rng.random(shape, np.float32)
+
+
+def whole_numbers(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
+    """-8 .. 8: products and their sums are exact in single precision, in any order."""
+    return rng.integers(-8, 9, shape).astype(np.float32)
+
+
+def mixed_magnitudes(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
+    """Both signs, from 1e-6 to 1e6 in size."""
+    return (rng.choice([-1.0, 1.0], shape) * rng.lognormal(0.0, 4.6, shape)).astype(np.float32)
+
+
+def stored(matrix: npt.NDArray[np.floating], padding: int) -> Floats:
+    """A matrix as C sees it: flat, row major, `padding` NaNs behind every row but the last."""
+    rows, columns = matrix.shape
+    if not matrix.size:
+        return np.empty(0, np.float32)
+    wide = np.full((rows, columns + padding), np.nan, np.float32)
+    wide[:, :columns] = matrix
+    return wide.reshape(-1)[: (rows - 1) * (columns + padding) + columns].copy()
+
+
+def view(flat: Floats, rows: int, columns: int, padding: int) -> Floats:
+    """The matrix in its flat storage."""
+    stride = (columns + padding) * 4
+    return np.lib.stride_tricks.as_strided(flat, (rows, columns), (stride, 4)) if flat.size else flat.reshape(rows, columns)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """C = alpha op(A) op(B) + beta C, ready to be passed to C. `a` and `b` are op(A), m x k, and op(B), k x n."""
+
+    ta: int
+    tb: int
+    a: Floats
+    b: Floats
+    c: Floats
+    alpha: float
+    beta: float
+    padding: tuple[int, int, int]
+    flat: tuple[Floats, Floats, Floats]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.a.shape[0], self.b.shape[1], self.a.shape[1]
+
+    @property
+    def label(self) -> str:
+        m, n, k = self.shape
+        operands = "NT"[self.ta] + "NT"[self.tb]
+        numbers = f"alpha={self.alpha:g} beta={self.beta:g}"
+        lda, ldb, ldc = self.leading
+        return f"{operands} m={m} n={n} k={k} {numbers} lda={lda} ldb={ldb} ldc={ldc}"
+
+    @property
+    def leading(self) -> tuple[int, int, int]:
+        """lda, ldb, ldc."""
+        m, n, k = self.shape
+        pad_a, pad_b, pad_c = self.padding
+        return (m if self.ta else k) + pad_a, (k if self.tb else n) + pad_b, n + pad_c
+
+    @property
+    def arguments(self) -> tuple[object, ...]:
+        """The arguments of gemm_f32. C's storage is written."""
+        flat_a, flat_b, flat_c = self.flat
+        lda, ldb, ldc = self.leading
+        m, n, k = self.shape
+        return (self.ta, self.tb, m, n, k, self.alpha, flat_a, lda, flat_b, ldb, self.beta, flat_c, ldc)
+
+    def expected(self) -> npt.NDArray[np.float64]:
+        """alpha op(A) op(B) + beta C in double precision, with BLAS's rules for zeros."""
+        m, n, k = self.shape
+        with np.errstate(all="ignore"):
+            product = np.zeros((m, n))
+            if self.alpha != 0 and k:
+                product = self.alpha * (self.a.astype(np.float64) @ self.b.astype(np.float64))
+            return product if self.beta == 0 else product + self.beta * self.c.astype(np.float64)
+
+    def bound(self) -> npt.NDArray[np.float64]:
+        """Componentwise: 8 sqrt(k) u |alpha| |A||B| + 2 u |beta C|.
+
+        Sums in any order stay near sqrt(k) u |A||B| (Higham, Accuracy and Stability, §3.1 gives k u as the worst
+        case); measured: single precision 1.4, inputs rounded to bfloat16 at least 30 of these units.
+        """
+        m, n, k = self.shape
+        with np.errstate(all="ignore"):
+            sizes = np.abs(self.a.astype(np.float64)) @ np.abs(self.b.astype(np.float64)) if k else np.zeros((m, n))
+            bound = 8 * np.sqrt(max(k, 1)) * UNIT_ROUNDOFF * abs(self.alpha) * sizes
+            return bound if self.beta == 0 else bound + 2 * UNIT_ROUNDOFF * np.abs(self.beta * self.c.astype(np.float64))
+
+    def verify(self, why: str = "") -> None:
+        """Check C after the call: every element within the bound, every byte of padding as it was."""
+        m, n, _ = self.shape
+        pad_c = self.padding[2]
+        result = view(self.flat[2], m, n, pad_c)
+        assert_close(result, self.expected(), self.bound(), case=self.label, why=why)
+        if pad_c and m > 1 and n:
+            gaps = view(self.flat[2][n:], m - 1, pad_c, n)
+            untouched = np.full_like(gaps, np.nan)
+            assert_same(
+                np.ascontiguousarray(gaps),
+                untouched,
+                what="the padding between the rows of C was written",
+                case=self.label,
+                why="Columns n .. ldc-1 are not yours: store edge tiles element by element, or through a buffer.",
+            )
+
+    def verify_by_projection(self, rng: np.random.Generator, rounds: int = 2) -> None:
+        """Freivalds' check for sizes where the full product is slow: C x against A (B x), x of random signs.
+
+        A wrong element escapes one round with probability at most 1/2 only if it hides below the bound.
+        """
+        m, n, k = self.shape
+        result = view(self.flat[2], m, n, self.padding[2])
+        check(bool(np.isfinite(result).all()), "the result holds NaN or infinity", case=self.label)
+        for _ in range(rounds):
+            x = rng.choice([-1.0, 1.0], n).astype(np.float32)
+            expected = _times(self.a, _times(self.b, x))
+            # Rounding errors of one row add up like a random walk over n elements of size sqrt(k) u k.
+            spread = 8 * np.sqrt(k) * UNIT_ROUNDOFF * k * np.sqrt(n) * 4
+            got = _times(result, x)
+            assert_close(self.alpha * 0 + got, self.alpha * expected, abs(self.alpha) * spread, case=self.label)
+
+
+def _times(matrix: npt.NDArray[np.floating], x: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Matrix times vector in double precision, in slices that stay in the cache."""
+    wide = x.astype(np.float64)
+    rows = max(1, (1 << 18) // max(1, matrix.shape[1]))
+    return np.concatenate([matrix[i : i + rows].astype(np.float64) @ wide for i in range(0, matrix.shape[0], rows)])
+
+
+def problem(
+    rng: np.random.Generator,
+    m: int,
+    n: int,
+    k: int,
+    *,
+    ta: int = N,
+    tb: int = N,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    padding: tuple[int, int, int] = (0, 0, 0),
+    draw: Draw = uniform,
+) -> Problem:
+    """A random problem; where beta is 0, C holds NaN."""
+    c = draw(rng, (m, n)).astype(np.float32) if beta else np.full((m, n), np.nan, np.float32)
+    a, b = draw(rng, (m, k)).astype(np.float32), draw(rng, (k, n)).astype(np.float32)
+    return of(a, b, c, ta=ta, tb=tb, alpha=alpha, beta=beta, padding=padding)
+
+
+def of(
+    a: Floats,
+    b: Floats,
+    c: Floats | None = None,
+    *,
+    ta: int = N,
+    tb: int = N,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    padding: tuple[int, int, int] = (0, 0, 0),
+) -> Problem:
+    """The problem with these op(A), op(B) and C; without C it holds NaN."""
+    c = np.full((a.shape[0], b.shape[1]), np.nan, np.float32) if c is None else c
+    flat = (
+        stored(a.T if ta else a, padding[0]),
+        stored(b.T if tb else b, padding[1]),
+        stored(c, padding[2]),
+    )
+    alpha, beta = float(np.float32(alpha)), float(np.float32(beta))
+    return Problem(ta, tb, a, b, c, alpha, beta, padding, flat)
+
+
+def packed_a(a: Floats, mr: int) -> Floats:
+    """The layout of gemm_pack_a: panels of mr rows, column after column, missing rows zero."""
+    mc, kc = a.shape
+    panels = np.zeros((-(-mc // mr) * mr, kc), np.float32)
+    panels[:mc] = a
+    return panels.reshape(-1, mr, kc).transpose(0, 2, 1).reshape(-1)
+
+
+def packed_b(b: Floats, nr: int) -> Floats:
+    """The layout of gemm_pack_b: panels of nr columns, row after row, missing columns zero."""
+    return packed_a(np.ascontiguousarray(b.T), nr)

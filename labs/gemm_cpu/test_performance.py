@@ -1,0 +1,125 @@
+"""Performance: duels against OpenBLAS on the same core, and counts that are the same on every machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from grader.runner.invoke import Invocation
+from grader.scoring import linear_credit
+from grader.testing import category, points
+from grader.testing.simulation import Cache
+from grader.timing.duel import Case, Task
+from labs.gemm_cpu.oracle import of, problem
+
+pytestmark = category("performance")
+
+ODD_SIZES = [(384, 384, 384), (768, 768, 768), (1000, 1000, 1000), (997, 997, 997), (1003, 999, 1001)]
+SKINNY_SIZES = [(4096, 64, 64), (64, 4096, 64)]
+
+
+@points(12)
+def test_large_matrices_keep_up_with_openblas(duel):
+    """n = 3072: too large for the caches, so packing and blocking decide."""
+    duel("large", [product(3072, 3072, 3072)])
+
+
+@points(5)
+def test_odd_and_skinny_sizes_keep_up_with_openblas(duel):
+    """Primes, powers of two and thin matrices: edges and set-up costs decide."""
+    cases = [product(*shape) for shape in ODD_SIZES]
+    cases += [product(*shape, repeat=16) for shape in SKINNY_SIZES]
+    duel("mix", cases)
+
+
+@points(3)
+def test_threads_speed_it_up(duel):
+    """gemm_f32_mt on every core against your own gemm_f32 on one."""
+    cores = len(os.sched_getaffinity(0))
+    duel("threads", [threaded(1536, cores)], scale=1 / cores)
+
+
+@points(6)
+def test_few_instructions_per_multiplication(simulate, rng, award):
+    """Vector instructions do eight multiplications at once; counted on a simulated CPU at n = 192."""
+    item = problem(rng, 192, 192, 192)
+    counts = simulate.call("gemm_f32", *item.arguments)
+    item.verify()
+    each = counts.instructions / 192**3
+    award(linear_credit(each, full_at=0.30, zero_at=2.0), f"{each:.2f} instructions per multiplication")
+
+
+@points(7)
+def test_few_misses_of_the_first_cache(simulate, rng, award):
+    """A register tile uses every value that it loads several times; simulated cache of 4 KiB, n = 192."""
+    misses = missed(simulate, rng, "d1_misses")
+    award(linear_credit(misses, full_at=0.05, zero_at=0.5), f"{misses:.3f} misses per multiplication")
+
+
+@points(7)
+def test_few_misses_of_the_last_cache(simulate, rng, award):
+    """Blocks that fit the cache are loaded once and used often; simulated cache of 64 KiB, n = 192."""
+    misses = missed(simulate, rng, "ll_misses")
+    award(linear_credit(misses, full_at=0.004, zero_at=0.05), f"{misses:.4f} misses per multiplication")
+
+
+def missed(simulate, rng, level: str) -> float:
+    """Simulated misses per multiplication at n = 192, with caches as much smaller as the matrices are."""
+    item = problem(rng, 192, 192, 192)
+    counts = simulate.call("gemm_f32", *item.arguments, cache=Cache(d1=(4096, 8, 64), ll=(65536, 16, 64)))
+    item.verify()
+    return getattr(counts, level) / 192**3
+
+
+def product(m: int, n: int, k: int, repeat: int = 1) -> Case:
+    """A case of `repeat` products in a row, each with its own matrices."""
+    numbers = pool(m * k + k * n)
+
+    def tasks(rng: np.random.Generator) -> tuple[Task, Task]:
+        return task(rng, (m, n, k), numbers, repeat), task(rng, (m, n, k), numbers, repeat)
+
+    label = f"{m} x {n} x {k}"
+    return Case(label, tasks, work=2.0 * m * n * k * repeat, warm_up=m * n * k < 1e9)
+
+
+def threaded(size: int, threads: int) -> Case:
+    """gemm_f32_mt against gemm_f32, both the submission's."""
+    numbers = pool(2 * size * size)
+
+    def tasks(rng: np.random.Generator) -> tuple[Task, Task]:
+        shape = (size, size, size)
+        return task(rng, shape, numbers, 1, threads), task(rng, shape, numbers, 1)
+
+    return Case(f"{size} x {size} x {size} on {threads} threads", tasks, work=2.0 * size**3, warm_up=False)
+
+
+def pool(count: int) -> Callable[[np.random.Generator, int], np.ndarray]:
+    """Random numbers to draw from: a different stretch, differently scaled, for every matrix and every round."""
+    numbers = np.random.default_rng().random(count + (1 << 16), np.float32)
+
+    def draw(rng: np.random.Generator, size: int) -> np.ndarray:
+        start = int(rng.integers(0, numbers.size - size + 1))
+        return numbers[start : start + size] * np.float32(rng.uniform(0.5, 1.0))
+
+    return draw
+
+
+def task(
+    rng: np.random.Generator,
+    shape: tuple[int, int, int],
+    numbers: Callable[[np.random.Generator, int], np.ndarray],
+    repeat: int,
+    threads: int | None = None,
+) -> Task:
+    """Fresh matrices, the calls, and Freivalds' check of what comes back."""
+    m, n, k = shape
+    items = [of(numbers(rng, m * k).reshape(m, k), numbers(rng, k * n).reshape(k, n)) for _ in range(repeat)]
+    name, extra = ("gemm_f32", ()) if threads is None else ("gemm_f32_mt", (threads,))
+
+    def verify(values: object) -> None:
+        for item in items:
+            item.verify_by_projection(rng, rounds=1)
+
+    return Task(tuple(Invocation(name, (*item.arguments, *extra)) for item in items), verify)

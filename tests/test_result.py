@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import jsonschema
+import pydantic
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grader import result as document
+from tests import sample_results
+from tests.sample_results import SITUATIONS
+
+SCHEMA_FILE = Path(__file__).parents[1] / "docs" / "result-v1.schema.json"
+RENEW = (
+    "python -c 'import json, grader.result as r; "
+    'open("docs/result-v1.schema.json", "w").write(json.dumps(r.json_schema(), indent=2) + chr(10))\''
+)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_a_document_survives_its_own_file(situation, tmp_path):
+    result = SITUATIONS[situation]()
+    path = tmp_path / "new" / "folder" / "result.json"
+    document.write_atomically(path, result.to_json())
+    assert document.read(path) == result
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_a_document_keeps_to_its_schema(situation):
+    jsonschema.Draft202012Validator(document.json_schema()).validate(
+        json.loads(SITUATIONS[situation]().to_json())
+    )
+
+
+def test_the_published_schema_is_current():
+    assert json.loads(SCHEMA_FILE.read_text()) == document.json_schema(), f"renew it with:\n  {RENEW}"
+
+
+def test_the_schema_is_a_schema():
+    jsonschema.Draft202012Validator.check_schema(document.json_schema())
+
+
+def test_the_document_names_its_version():
+    assert json.loads(sample_results.perfect().to_json())["schema"] == document.SCHEMA
+
+
+def test_a_document_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        sample_results.perfect().score = 100
+
+
+def _changed(**changes: object) -> str:
+    return json.dumps({**json.loads(sample_results.mixed().to_json()), **changes})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "[" * 100_000,
+        "1" * 5000,
+        '{"schema": "grader/result/v1"}',
+        _changed(schema="grader/result/v2"),
+        _changed(score=-1),
+        _changed(score=float("nan")),
+        _changed(score=float("inf")),
+        _changed(extra=1),
+        _changed(status="ok"),
+        _changed(mode="rehearsal"),
+        _changed(tests=None),
+        sample_results.mixed().to_json()[:-10],
+    ],
+)
+def test_what_is_no_complete_result_is_refused_with_the_name_of_the_file(text, tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"result\.json: not a grader/result/v1 document"):
+        document.read(path)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"gone\.json: cannot read the result"):
+        document.read(tmp_path / "gone.json")
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="cannot read the result"):
+        document.read(tmp_path)
+
+
+def test_bytes_that_are_not_text_are_refused(tmp_path):
+    (tmp_path / "r.json").write_bytes(b"\xff\xfe{}")
+    with pytest.raises(ValueError, match="cannot read the result"):
+        document.read(tmp_path / "r.json")
+
+
+@given(st.integers(0, 10**6))
+def test_a_truncated_document_is_never_a_result(place):
+    text = sample_results.perfect().to_json().rstrip()
+    with pytest.raises(pydantic.ValidationError):
+        document.Result.model_validate_json(text[: place % len(text)])
+
+
+def test_a_file_is_replaced_whole_and_readable_by_all(tmp_path):
+    path = tmp_path / "result.json"
+    document.write_atomically(path, "old")
+    document.write_atomically(path, "new, 日本語\n")
+    assert path.read_bytes() == "new, 日本語\n".encode()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "result.json"
+    document.write_atomically(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        document.write_atomically(path, "\ud800")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path):
+    target = tmp_path / "target"
+    target.write_text("precious")
+    (tmp_path / "result.json").symlink_to(target)
+    document.write_atomically(tmp_path / "result.json", "new")
+    assert target.read_text() == "precious"
