@@ -63,7 +63,8 @@ def prepare() -> Runtime:
         for variant, library in (("asan", "libasan.so"), ("tsan", "libtsan.so"))
         if library in found
     }
-    mounts = {folder, *system, *found.values(), *(lib for path in found.values() for lib in _needs(path))}
+    names = {name for path in found.values() for name in _names_of(path)}
+    mounts = {folder, *system, *names, *(lib for path in found.values() for lib in _needs(path))}
     return Runtime(
         python=folder / "bin" / interpreter.name,
         guest=folder / "guest.py",
@@ -136,6 +137,12 @@ def _needs(binary: Path) -> tuple[Path, ...]:
     """Shared libraries that a trusted binary loads, with the loader, as `ldd` finds them."""
     text = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout
     return tuple(Path(path) for path in re.findall(r"(?:=> |^\s*)(/\S+) \(0x", text, re.MULTILINE))
+
+
+def _names_of(library: Path) -> set[Path]:
+    """The library under every name that the loader may ask for (libasan.so.8 beside libasan.so.8.0.0)."""
+    stem = library.name.partition(".so")[0]
+    return {path for path in library.parent.glob(f"{stem}.so*") if path.resolve() == library}
 
 
 @functools.lru_cache(maxsize=1)

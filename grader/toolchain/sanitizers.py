@@ -108,6 +108,12 @@ class _Section:
         return next((frame for frame in self.frames if frame.line and _is_own(frame.path, sources)), None)
 
 
+    def inside(self, sources: Collection[str]) -> tuple[_Frame, ...]:
+        """The frames up to the student's outermost: what called that is the grader, or the run time."""
+        own = [i for i, frame in enumerate(self.frames) if frame.line and _is_own(frame.path, sources)]
+        return self.frames[: own[-1] + 1] if own else self.frames
+
+
 @dataclass(frozen=True)
 class _Block:
     tool: str
@@ -203,7 +209,7 @@ def _finding(tool: str, kind: str, message: str, frame: _Frame | None, detail: s
 
 
 def _detail(sections: Iterable[_Section], sources: Collection[str]) -> str:
-    frames = [frame for section in sections for frame in section.frames]
+    frames = [frame for section in sections for frame in section.inside(sources)]
     own = [f for f in frames if f.line and _is_own(f.path, sources)]
     others = [f for f in frames if not f.foreign and not _is_own(f.path, sources)]
     lines = (f"in {f.function} ({f.place})" if f.place else f"in {f.function}" for f in [*own, *others])
@@ -226,7 +232,8 @@ def _titled(block: _Block, pattern: str) -> _Section | None:
 
 _ACCESS = re.compile(r"(READ|WRITE) of size (\d{1,19}) ")
 _REGION = re.compile(
-    r"is located (?P<distance>\d{1,19}) bytes (?P<side>to the right of|to the left of|inside of|after|before) "
+    r"is located (?P<distance>\d{1,19}) bytes "
+    r"(?P<side>to the right of|to the left of|inside of|after|before) "
     r"(?:(?P<size>\d{1,19})-byte region"
     r"|global variable '(?P<name>[^']*)'.* of size (?P<global>\d{1,19}))"
 )

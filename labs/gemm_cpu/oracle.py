@@ -106,7 +106,9 @@ class Problem:
         """
         m, n, k = self.shape
         with np.errstate(all="ignore"):
-            sizes = np.abs(self.a.astype(np.float64)) @ np.abs(self.b.astype(np.float64)) if k else np.zeros((m, n))
+            sizes = np.zeros((m, n))
+            if self.alpha != 0 and k:
+                sizes = np.abs(self.a.astype(np.float64)) @ np.abs(self.b.astype(np.float64))
             bound = 8 * np.sqrt(max(k, 1)) * UNIT_ROUNDOFF * abs(self.alpha) * sizes
             return bound if self.beta == 0 else bound + 2 * UNIT_ROUNDOFF * np.abs(self.beta * self.c.astype(np.float64))
 
@@ -197,7 +199,7 @@ def packed_a(a: Floats, mr: int) -> Floats:
     mc, kc = a.shape
     panels = np.zeros((-(-mc // mr) * mr, kc), np.float32)
     panels[:mc] = a
-    return panels.reshape(-1, mr, kc).transpose(0, 2, 1).reshape(-1)
+    return panels.reshape(len(panels) // mr, mr, kc).transpose(0, 2, 1).reshape(-1)
 
 
 def packed_b(b: Floats, nr: int) -> Floats:

@@ -217,12 +217,12 @@ def _pair(item: oracle.Problem) -> tuple[object, ...]:
 @category("building blocks")
 @points(1)
 def test_blocking_fits_together(blocking):
-    """Cache blocks are whole numbers of register tiles, and a block of A fits into a second-level cache."""
+    """Cache blocks are whole numbers of register tiles, and one of the two blocks fits into a second-level cache."""
     mr, nr, mc, kc, nc = blocking
     case = f"mr={mr} nr={nr} mc={mc} kc={kc} nc={nc}"
     check(min(blocking) > 0, "a block size is zero", case=case)
     check(mc % mr == 0 and nc % nr == 0, "mc must be a multiple of mr, and nc of nr", case=case)
-    check(mc * kc * 4 <= 2 << 20, "a block of A (mc x kc floats) is larger than 2 MiB", case=case)
+    check(min(mc, nc) * kc * 4 <= 2 << 20, "both blocks, mc x kc and kc x nc floats, are larger than 2 MiB", case=case)
 
 
 @category("building blocks")

@@ -1,4 +1,4 @@
-"""Reports of the sanitizers, real ones made here and stored ones, become sentences about the student's lines."""
+"""Reports of the sanitizers, real ones and stored ones, become sentences about the student's lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from grader.toolchain.sanitizers import Finding, parse
 
-INCLUDES = "#include <stdlib.h>\n#include <string.h>\n#include <limits.h>\n#include <pthread.h>\n#include <unistd.h>\n"
+HEADERS = ("stdlib", "string", "limits", "pthread", "unistd")
+INCLUDES = "".join(f"#include <{name}.h>\n" for name in HEADERS)
 ASAN = ("-fsanitize=address", "-fno-builtin")
 UBSAN = ("-fsanitize=undefined", "-fsanitize=float-cast-overflow")
 TSAN = ("-fsanitize=thread", "-pthread")
@@ -47,7 +48,7 @@ ADDRESS = {
         ("gemm.c", 11, "kernel"),
     ),
     "heap-buffer-overflow, further": (
-        MAIN + "    char *p = malloc(10);\n    p[12 + c] = 1;\n    return 0; }\n",
+        MAIN + "    volatile char *p = malloc(10);\n    p[12 + c] = 1;\n    return 0; }\n",
         "Writes 1 byte 3 bytes past the end of a block of 10 bytes that main allocated (gemm.c:7).",
         ("gemm.c", 8, "main"),
     ),
@@ -166,7 +167,10 @@ def test_leaks_of_others_are_left_out(tmp_path: Path) -> None:
 
 
 UNDEFINED = {
-    "signed-integer-overflow": ("int i = INT_MAX; i += c; return i", "2147483647 + 1 does not fit in int"),
+    "signed-integer-overflow": (
+        "volatile int i = INT_MAX; i += c; return i",
+        "2147483647 + 1 does not fit in int",
+    ),
     "signed-integer-overflow, negated": ("int i = INT_MIN + c - 1; return -i", "The negative of -2147483648"),
     "signed-integer-overflow, divided": ("int i = INT_MIN + c - 1; return (i / -c) & 1", "divided by -1"),
     "division-by-zero": ("return c % (c - 1)", "Divides by zero."),
@@ -179,9 +183,9 @@ UNDEFINED = {
         "int *q = (int *)(long)(c - 1); *q = 1; return 0",
         "Writes through a null pointer.",
     ),
-    "null-pointer, argument": ("char b[3]; memcpy(b, (char *)(long)(c - 1), 0); return 0", "argument 2"),
+    "null-pointer, argument": ("char b[3]; memcpy(b, (char *)(long)(c - 1), c - 1); return 0", "argument 2"),
     "null-pointer, offset": (
-        "char *q = (char *)(long)(c - 1); return (q + c) == 0",
+        "char *q = (char *)(long)(c - 1); return *(volatile char *)(q + c)",
         "Computes with a null pointer.",
     ),
     "misaligned": ("long a[2] = {0}; return *(int *)((char *)a + c)", "not a multiple of 4, which int needs"),
@@ -213,8 +217,8 @@ THREAD = {
         "static long total;\nvoid *run(void *arg) {\n    for (int i = 0; i < 1000; i++)\n        total++;\n    return arg;\n}\n"
         "int main(void) { pthread_t a, b; pthread_create(&a, 0, run, 0); pthread_create(&b, 0, run, 0);\n"
         "    pthread_join(a, 0); pthread_join(b, 0); return 0; }\n",
-        ["hread T", " total at gemm.c:9 while thread T", "use a mutex for both, or give each thread its own."],
-        9,
+        ["hread T", " total at gemm.c:8 while thread T", "use a mutex for both, or give each thread its own."],
+        8,
     ),
     "data race, heap": (
         "void *run(void *arg) {\n    *(int *)arg = 1;\n    return 0;\n}\n"
@@ -315,12 +319,13 @@ THROUGH_BINDINGS = """\
 READ of size 32 at 0x6140000001d0 thread T0
     #0 0x7f1101 in _mm256_loadu_ps /usr/lib/gcc/x86_64-linux-gnu/13/include/avxintrin.h:893:12
     #1 0x7f1101 in gemm_ukernel /build/src/gemm.c:88:9
-    #2 0x7f1102 in gemm_f32 /build/src/gemm.c:140
+    #2 0x55e3 in qsort (/lib/x86_64-linux-gnu/libc.so.6+0x12345)
+    #3 0x7f1102 in gemm_f32 /build/src/gemm.c:140
     #3 0x7f1103 in _cffi_f_gemm_f32 /build/lab/wrapper.c:512
     #4 0x55e0 in PyObject_Vectorcall (/usr/bin/python3.11+0x1a2b3c) (BuildId: 0123456789abcdef)
     #5 0x55e1 in _PyEval_EvalFrameDefault (/usr/bin/python3.11+0x1a2b3d) (BuildId: 0123456789abcdef)
     #6 0x55e2  (/usr/bin/python3.11+0x1a2b3e) (BuildId: 0123456789abcdef)
-    #7 0x55e3 in qsort (/lib/x86_64-linux-gnu/libc.so.6+0x12345)
+    #7 0x55e4 in __libc_start_main_impl ../csu/libc-start.c:360
 
 0x6140000001d0 is located 0 bytes after 400-byte region [0x614000000040,0x6140000001d0)
 allocated by thread T0 here:

@@ -11,7 +11,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-enum { MR = 6, NR = 16 };
+enum { MR = 6, NR = 16, KC = 256 };
 
 /* op(X) as the loops see it: element (i, j) wherever it is stored. */
 typedef struct {
@@ -90,23 +90,24 @@ static inline void row_add_to(float *c, float alpha, row sum)
     _mm256_storeu_ps(c + 8, _mm256_fmadd_ps(factor, sum.right, _mm256_loadu_ps(c + 8)));
 }
 
-/* A whole tile, B not transposed (its rows can be loaded as vectors). */
-static void vector_tile(const problem *p, size_t i, size_t j)
+/* A whole tile and `depth` steps of k from q on; B not transposed: its rows can be loaded as vectors. */
+static void vector_tile(const problem *p, size_t i, size_t j, size_t q, size_t depth)
 {
-    const float *a = element(p->a, i, 0), *b = element(p->b, 0, j);
+    const float *a = element(p->a, i, q), *b = element(p->b, q, j);
     size_t down = p->a.op == GEMM_N ? p->a.ld : 1; /* from one row of op(A) to the next */
     size_t along = p->a.op == GEMM_N ? 1 : p->a.ld;
     row zero = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     row r0 = zero, r1 = zero, r2 = zero, r3 = zero, r4 = zero, r5 = zero;
-    for (size_t q = 0; q < p->k; q++) {
-        const float *aq = a + q * along, *bq = b + q * p->b.ld;
-        __m256 left = _mm256_loadu_ps(bq), right = _mm256_loadu_ps(bq + 8);
-        r0 = row_fma(r0, aq + 0 * down, left, right);
-        r1 = row_fma(r1, aq + 1 * down, left, right);
-        r2 = row_fma(r2, aq + 2 * down, left, right);
-        r3 = row_fma(r3, aq + 3 * down, left, right);
-        r4 = row_fma(r4, aq + 4 * down, left, right);
-        r5 = row_fma(r5, aq + 5 * down, left, right);
+    for (size_t step = 0; step < depth; step++) {
+        __m256 left = _mm256_loadu_ps(b), right = _mm256_loadu_ps(b + 8);
+        r0 = row_fma(r0, a + 0 * down, left, right);
+        r1 = row_fma(r1, a + 1 * down, left, right);
+        r2 = row_fma(r2, a + 2 * down, left, right);
+        r3 = row_fma(r3, a + 3 * down, left, right);
+        r4 = row_fma(r4, a + 4 * down, left, right);
+        r5 = row_fma(r5, a + 5 * down, left, right);
+        a += along;
+        b += p->b.ld;
     }
     float *c = p->c + i * p->ldc + j;
     row_add_to(c + 0 * p->ldc, p->alpha, r0);
@@ -118,13 +119,13 @@ static void vector_tile(const problem *p, size_t i, size_t j)
 }
 
 /* Any other tile: at the edge of C, or B transposed. */
-static void scalar_tile(const problem *p, size_t i, size_t j, size_t rows, size_t cols)
+static void scalar_tile(const problem *p, size_t i, size_t j, size_t q, size_t depth, size_t rows, size_t cols)
 {
     for (size_t r = i; r < i + rows; r++)
         for (size_t s = j; s < j + cols; s++) {
             float sum = 0.0f;
-            for (size_t q = 0; q < p->k; q++)
-                sum += *element(p->a, r, q) * *element(p->b, q, s);
+            for (size_t t = q; t < q + depth; t++)
+                sum += *element(p->a, r, t) * *element(p->b, t, s);
             p->c[r * p->ldc + s] += p->alpha * sum;
         }
 }
@@ -137,22 +138,27 @@ static void scale_row(size_t n, float beta, float *c)
         c[j] = beta == 0.0f ? 0.0f : beta * c[j]; /* beta == 0: write, do not multiply; C may hold NaN */
 }
 
-static void multiply(const problem *p)
+/* C += alpha * op(A) * op(B), for `depth` steps of k from q on */
+static void add_product(const problem *p, size_t q, size_t depth)
 {
-    for (size_t i = 0; i < p->m; i++)
-        scale_row(p->n, p->beta, p->c + i * p->ldc);
-    if (p->k == 0)
-        return;
     for (size_t j = 0; j < p->n; j += NR) {
         size_t cols = min_size(NR, p->n - j);
         for (size_t i = 0; i < p->m; i += MR) {
             size_t rows = min_size(MR, p->m - i);
             if (rows == MR && cols == NR && p->b.op == GEMM_N)
-                vector_tile(p, i, j);
+                vector_tile(p, i, j, q, depth);
             else
-                scalar_tile(p, i, j, rows, cols);
+                scalar_tile(p, i, j, q, depth, rows, cols);
         }
     }
+}
+
+static void multiply(const problem *p)
+{
+    for (size_t i = 0; i < p->m; i++)
+        scale_row(p->n, p->beta, p->c + i * p->ldc);
+    for (size_t q = 0; q < p->k; q += KC)
+        add_product(p, q, min_size(KC, p->k - q));
 }
 
 /* ---- the interface ---- */
