@@ -1,7 +1,7 @@
 """The result: the one versioned document of a graded submission, from which every report is made.
 
-Plain data with validation, plus reading and atomic writing of its own file. Only the trusted process makes one;
-a missing or incomplete document is an error and never a pass.
+Plain data with validation, plus reading and atomic writing of its own file. Only the trusted process makes
+one; a missing or incomplete document is an error and never a pass.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 SCHEMA = "grader/result/v1"
 
@@ -23,23 +26,42 @@ Status = Literal["passed", "failed", "not_judged"]
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_whole_characters(cls, fields: Any) -> Any:
+        """A submission's half characters must not cost it its result: JSON in UTF-8 cannot hold them."""
+        return _whole(fields)
+
+
+def _whole(value: Any) -> Any:
+    """The same value with U+FFFD in place of every lone surrogate, also inside lists and mappings."""
+    if isinstance(value, str):
+        return re.sub("[\ud800-\udfff]", "\ufffd", value)
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_whole(item) for item in value)
+    return value
+
 
 class Failure(_Record):
-    """What a student needs to find the mistake. Every text is plain text, already free of control characters."""
+    """What a student needs to find the mistake. Plain text; control characters are left to the reports."""
 
     summary: str = Field(description="One sentence: what went wrong")
-    case: str = Field("", description="The smallest failing case, e.g. 'm=1 n=17 k=3, lda=20'")
+    case: str = Field(default="", description="The smallest failing case, e.g. 'm=1 n=17 k=3, lda=20'")
     expected: str = ""
     got: str = ""
-    where: str = Field("", description="Element, byte, source line or function")
-    why: str = Field("", description="Why this usually happens and what to try")
+    where: str = Field(default="", description="Element, byte, source line or function")
+    why: str = Field(default="", description="Why this usually happens and what to try")
     detail: str = Field(
-        "", description="More lines: compiler output, sanitizer report, the program's own output"
+        default="", description="More lines: compiler output, sanitizer report, the program's own output"
     )
 
 
 class TestResult(_Record):
     """One test. `points` may exceed `max_points` only through a duel's bonus tier."""
+
+    __test__: ClassVar[bool] = False  # its name must not make pytest collect it
 
     id: str = Field(
         description="Stable id, unique in the document, e.g. 'test_hidden.py::test_skinny_shapes'"
@@ -50,11 +72,14 @@ class TestResult(_Record):
     points: float = Field(ge=0)
     max_points: float = Field(ge=0)
     message: str = Field(
-        "", description="One line for humans: why it failed or was not judged; a metric's value"
+        default="", description="One line for humans: why it failed or was not judged; a metric's value"
     )
     duration_s: float = Field(ge=0)
-    hidden: bool = Field(False, description="Hidden from students: reports show its name and category only")
-    must: bool = Field(False, description="Gates performance")
+    hidden: bool = Field(
+        default=False, description="Hidden from students: reports show its name and category only"
+    )
+    must: bool = Field(default=False, description="Gates performance")
+    smoke: bool = Field(default=False, description="Need not catch a mutant of its own")
     failure: Failure | None = None
 
 
@@ -68,28 +93,39 @@ class Roofline(_Record):
 
 
 class Duel(_Record):
-    """Submission and reference timed in turn; ratio = time of reference / time of submission (higher is better)."""
+    """Submission and reference timed in turn. The ratio is the reference's time over the submission's.
+
+    Higher is better, 1 is equally fast. The tiers rise, from the lowest to the highest.
+    """
 
     id: str
     test_id: str
     title: str
     reference: str = Field(description="Who was measured against, e.g. 'OpenBLAS 0.3.34 Haswell, 1 thread'")
     ratio: float | None = Field(
-        None, description="Median of the rounds' ratios; null when nothing was measured"
+        default=None, description="Median of the rounds' ratios; null when nothing was measured"
     )
     interval: tuple[float, float] | None = Field(
-        None, description="99 % order-statistic interval of the median"
+        default=None, description="99 % order-statistic interval of the median"
     )
-    tier: str | None = Field(None, description="Highest tier reached, null below the first")
+    tier: str | None = Field(default=None, description="Highest tier reached, null below the first")
     tiers: dict[str, float] = Field(description="Tier name -> ratio, rising")
     verdict: Status
-    reason: str = Field("", description="Why it was not judged, or what was noticed")
-    rounds: int = Field(0, ge=0)
+    reason: str = Field(default="", description="Why it was not judged, or what was noticed")
+    rounds: int = Field(default=0, ge=0)
     clock: Literal["cpu", "wall"] = "cpu"
-    unit: str = Field("", description="Unit of the two rates, e.g. 'GFLOP/s'")
+    unit: str = Field(default="", description="Unit of the two rates, e.g. 'GFLOP/s'")
     submission_rate: float | None = None
     reference_rate: float | None = None
     roofline: Roofline | None = None
+
+    @field_validator("tiers")
+    @classmethod
+    def _rise(cls, tiers: dict[str, float]) -> dict[str, float]:
+        steps = [0.0, *tiers.values()]
+        if not tiers or any(high <= low for low, high in pairwise(steps)):
+            raise ValueError("must name at least one tier, and their ratios must be positive and rise")
+        return tiers
 
 
 class Sandbox(_Record):
@@ -116,7 +152,7 @@ class Machine(_Record):
 class Result(_Record):
     """One graded submission."""
 
-    schema_id: Literal["grader/result/v1"] = Field("grader/result/v1", alias="schema")
+    schema_id: Literal["grader/result/v1"] = Field(default="grader/result/v1", alias="schema")
     lab: str
     lab_title: str
     submission: str = Field(description="Name of the submission, e.g. its folder")
@@ -140,6 +176,15 @@ class Result(_Record):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
+    @field_validator("tests")
+    @classmethod
+    def _one_id_each(cls, tests: list[TestResult]) -> list[TestResult]:
+        counts = Counter(test.id for test in tests)
+        twice = [name for name, count in counts.items() if count > 1]
+        if twice:
+            raise ValueError(f"the id {twice[0]!r} is given to {counts[twice[0]]} tests")
+        return tests
+
     def to_json(self) -> str:
         """The document as JSON text, two-space indented, ending in a newline."""
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
@@ -148,26 +193,33 @@ class Result(_Record):
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the result document."""
     schema = Result.model_json_schema(by_alias=True)
+    schema["required"] = ["schema", *schema["required"]]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def read(path: Path) -> Result:
     """Read a result document.
 
-    Raises ValueError naming the file when it is missing, truncated, or not a result of version 1.
+    Raises ValueError naming the file when it is missing, truncated, or does not say that it is of version 1.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: cannot read the result: {error}") from error
     try:
-        return Result.model_validate(json.loads(text))
+        fields = json.loads(text)
+        version = fields.get("schema") if isinstance(fields, dict) else None
+        if isinstance(version, str) and version != SCHEMA:
+            raise ValueError(f"it says {version!r}, and this grader reads {SCHEMA!r} only")
+        if version is None:
+            raise ValueError("it has no key 'schema'")
+        return Result.model_validate(fields)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a {SCHEMA} document: {error}") from error
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write `text` so that readers see the old file or the whole new one, never a part; parents are created."""
+    """Write `text`: readers see the old file or the whole new one, never a part. Parents are created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -67,6 +67,8 @@ def _changed(**changes: object) -> str:
         "[" * 100_000,
         "1" * 5000,
         '{"schema": "grader/result/v1"}',
+        _changed(schema=None),
+        _changed(schema=["grader/result/v1"]),
         _changed(schema="grader/result/v2"),
         _changed(score=-1),
         _changed(score=float("nan")),
@@ -83,6 +85,78 @@ def test_what_is_no_complete_result_is_refused_with_the_name_of_the_file(text, t
     path.write_text(text)
     with pytest.raises(ValueError, match=r"result\.json: not a grader/result/v1 document"):
         document.read(path)
+
+
+def test_a_document_of_another_version_is_refused_in_plain_words(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text(_changed(schema="grader/result/v2"))
+    with pytest.raises(ValueError) as caught:
+        document.read(path)
+    assert str(caught.value).endswith(
+        "it says 'grader/result/v2', and this grader reads 'grader/result/v1' only"
+    )
+
+
+def test_a_document_must_say_which_version_it_is(tmp_path):
+    fields = json.loads(sample_results.mixed().to_json())
+    del fields["schema"]
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match="it has no key 'schema'"):
+        document.read(path)
+    with pytest.raises(jsonschema.ValidationError, match="'schema' is a required property"):
+        jsonschema.validate(fields, document.json_schema())
+
+
+def test_half_characters_do_not_cost_a_submission_its_result(tmp_path):
+    half = "\ud800 and \udcff"
+    failure = document.Failure(summary=half, detail=half)
+    result = sample_results.result([_test_called(message=half, failure=failure)], submission=half)
+    path = tmp_path / "result.json"
+    document.write_atomically(path, result.to_json())
+    assert document.read(path) == result
+    assert result.submission == result.tests[0].failure.detail == "\ufffd and \ufffd"
+
+
+@given(st.text(st.characters(exclude_categories=())), st.sampled_from(["message", "name", "category"]))
+def test_any_text_can_be_kept_and_whole_characters_stay_as_they_are(text, field):
+    kept = getattr(_test_called(**{field: text}), field)
+    kept.encode("utf-8")
+    assert len(kept) == len(text)
+    assert all(new == old or "\ud800" <= old <= "\udfff" for new, old in zip(kept, text, strict=True))
+
+
+def test_half_characters_are_mended_inside_lists_and_mappings():
+    fields = json.loads(sample_results.mixed().to_json())
+    result = document.Result(**{**fields, "notes": ["a\ud800"], "toolchain": {"compiler\udc00": "g\udfffcc"}})
+    assert result.notes == ["a\ufffd"]
+    assert result.toolchain == {"compiler\ufffd": "g\ufffdcc"}
+
+
+def _test_called(**changes: object) -> document.TestResult:
+    fields = {"id": "a", "name": "a", "category": "c", "status": "passed"}
+    return document.TestResult(**{**fields, "points": 0, "max_points": 0, "duration_s": 0, **changes})
+
+
+def test_two_tests_of_one_name_are_no_result():
+    twice = [_test_called(), _test_called()]
+    with pytest.raises(ValueError, match="the id 'a' is given to 2 tests"):
+        sample_results.result(twice)
+
+
+@pytest.mark.parametrize(
+    "tiers",
+    [{}, {"pass": 0.0}, {"pass": -1.0}, {"pass": 0.5, "gold": 0.5}, {"pass": 0.5, "gold": 0.4}],
+    ids=str,
+)
+def test_tiers_that_do_not_rise_are_no_duel(tiers):
+    with pytest.raises(ValueError, match="must be positive and rise"):
+        sample_results.duel("large", 0.3, None, tiers=tiers)
+
+
+def test_a_test_result_is_no_test_for_pytest():
+    assert document.TestResult.__test__ is False
+    assert "__test__" not in json.loads(_test_called().model_dump_json())
 
 
 def test_a_missing_file_is_refused(tmp_path):

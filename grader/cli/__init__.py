@@ -35,6 +35,7 @@ def grade(
     json: Annotated[Optional[Path], typer.Option("--json", help="Write the result here.")] = None,  # noqa: UP045
     junit: Annotated[Optional[Path], typer.Option("--junit", help="Write JUnit XML here.")] = None,  # noqa: UP045
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line per test while it runs.")] = False,
+    slot: Annotated[int, typer.Option(min=0, max=999, help="Sandbox user; one per grader at a time.")] = 0,
     root: Root = Path("."),
 ) -> None:
     """Grade one submission and print the report.
@@ -44,7 +45,7 @@ def grade(
     """
     from grader.cli.grade import run
 
-    run(lab, root, submission, practice, test, seed, duels, reveal, json, junit, verbose)
+    run(lab, root, submission, practice, test, seed, duels, reveal, json, junit, verbose, slot)
 
 
 @app.command()

@@ -26,6 +26,7 @@ def run(
     json: Path | None,
     junit: Path | None,
     verbose: bool,
+    slot: int,
 ) -> None:
     """Grade and report; see `grader.cli.grade` for the meaning of the options."""
     try:
@@ -33,7 +34,7 @@ def run(
     except ContractError as error:
         stop(str(error), BAD_COMMAND)
     console = Console(highlight=False)
-    options = Options("practice" if practice else "official", test, seed, duels)
+    options = Options("practice" if practice else "official", test, seed, duels, slot)
     try:
         with terminal.Progress(console, verbose=verbose) as progress:
             graded = grading.grade(lab, folder or lab.starter, options, progress)

@@ -132,10 +132,15 @@ class GradingPlugin:
 
         return keep
 
-    @pytest.fixture
+    @pytest.fixture(scope="session")
     def simulate(self) -> Simulator:
         """The submission on a simulated CPU with a fixed cache."""
         return self.subject.simulator()
+
+    @pytest.fixture(scope="session")
+    def seed_of_run(self) -> int:
+        """The run's seed, for inputs that several tests share; `rng` is a test's own stream."""
+        return self.seed
 
     @pytest.fixture
     def reference(self) -> Reference:
@@ -206,6 +211,7 @@ class GradingPlugin:
             duration_s=duration_s,
             hidden="test_hidden" in item.nodeid,
             must=item.get_closest_marker("must") is not None,
+            smoke=item.get_closest_marker("smoke") is not None,
             failure=failure,
         )
 

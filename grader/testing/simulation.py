@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,8 @@ from grader.runner.invoke import Invocation
 from grader.testing.checks import CheckFailed, NotJudged
 from grader.toolchain.interface import Interface
 
-_FILES = (Path("/usr/bin/valgrind"), Path("/usr/bin/valgrind.bin"), Path("/usr/libexec/valgrind"))
+_PROGRAMS = (Path("/usr/bin/valgrind.bin"), Path("/usr/bin/valgrind"))  # Debian's `valgrind` is a shell script
+_TOOLS = tuple(Path(folder, "valgrind") for folder in ("/usr/libexec", "/usr/lib/x86_64-linux-gnu", "/usr/lib"))
 _SIMULATION_S = 120.0
 
 
@@ -55,20 +55,21 @@ class Simulator:
 
         Raises NotJudged without valgrind, CheckFailed when the call fails on the simulated machine.
         """
-        if shutil.which("valgrind") is None:
-            raise NotJudged("needs valgrind: apt-get install valgrind")
+        program = _program()
         invocations = [Invocation(function, arguments)]
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
-        spec = self._confined(function, cache or Cache(), write_end, invocations)
+        spec = self._confined(program, function, cache or Cache(), write_end, invocations)
         try:
-            with self._start(spec) as guest:
-                os.close(write_end)
-                write_end = -1
+            guest = self._start(spec)
+            os.close(write_end)
+            write_end = -1
+            with guest:
                 invoke.run(guest, self._interface, invocations, edge="inside", timeout_s=_SIMULATION_S)
                 guest.finish(10.0)
                 log = _read_all(read_end)
         except GuestFailed as failure:
-            text = failure.output.decode("utf-8", "replace")
+            log = _read_all(read_end)
+            text = failure.output.decode("utf-8", "replace") + log
             raise CheckFailed(
                 f"{function}, on a simulated CPU, {failure.summary}", detail=text[-2000:]
             ) from None
@@ -78,17 +79,17 @@ class Simulator:
                 os.close(write_end)
         return parse(log)
 
-    def _confined(self, function: str, cache: Cache, log_fd: int, invocations: list[Invocation]) -> GuestSpec:
+    def _confined(self, program: Path, function: str, cache: Cache, log_fd: int, invocations: list[Invocation]) -> GuestSpec:
         first, last = (",".join(str(number) for number in level) for level in (cache.d1, cache.ll))
         return replace(
             self._spec,
             arena_bytes=invoke.needed_bytes(self._interface, invocations),
-            read_only=(*self._spec.read_only, *(path for path in _FILES if path.exists())),
-            environment=(*self._spec.environment, ("PATH", "/usr/bin")),
+            read_only=(*self._spec.read_only, *(path for path in (program, *_TOOLS) if path.exists())),
             prefix=(
                 *(
-                    "/usr/bin/valgrind",
+                    str(program),
                     "--tool=callgrind",
+                    "--vgdb=no",
                     "--callgrind-out-file=/dev/null",
                     f"--log-fd={log_fd}",
                 ),
@@ -98,6 +99,14 @@ class Simulator:
             pass_fds=(log_fd,),
             limits=replace(GuestLimits(), memory_mib=None, tasks=self._spec.limits.tasks),
         )
+
+
+def _program() -> Path:
+    """Valgrind's own executable. Raises NotJudged when it is not installed."""
+    found = next((path for path in _PROGRAMS if path.exists()), None)
+    if found is None:
+        raise NotJudged("needs valgrind: apt-get install valgrind")
+    return found
 
 
 def parse(log: str) -> Counts:

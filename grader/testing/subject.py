@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,7 @@ class Subject:
     tier: Tier
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
     _builds: dict[Variant, Future[Built]] = field(default_factory=dict)
+    _spares: dict[GuestSpec, Guest] = field(default_factory=dict)
     _hangs: int = 0
 
     def prefetch(self, variant: Variant) -> None:
@@ -49,7 +51,7 @@ class Subject:
         self.prefetch(variant)
         return self._builds[variant].result()
 
-    @property
+    @functools.cached_property
     def module(self) -> Module:
         """The lab's cffi module."""
         return module.for_submissions(self.lab)
@@ -66,8 +68,15 @@ class Subject:
         return GuestSpec(self.module.folder, library, self.module.interface.names, variant, limits=limits)
 
     def start(self, variant: Variant, inputs: int, outputs: int) -> Guest:
-        """A new runner with arenas of at least these sizes in bytes."""
-        return Guest(self.tier, _with_room(self.spec(variant), inputs, outputs))
+        """A new runner with arenas of at least these sizes in bytes.
+
+        Starting one takes longer than most tests, so the next one starts while a test runs.
+        """
+        spec = _with_room(self.spec(variant), inputs, outputs)
+        guest = self._spares.pop(spec, None) or Guest(self.tier, spec)
+        self._drop_spares()
+        self._spares[spec] = Guest(self.tier, spec)
+        return guest
 
     def library(self, variant: Variant = "release") -> Library:
         """The submission's functions for a test."""
@@ -84,11 +93,19 @@ class Subject:
 
     def side(self) -> Side:
         """The submission as a contestant."""
-        return Side(lambda inputs, outputs: self.start("release", inputs, outputs), self.module.interface)
+        return Side(
+            lambda inputs, outputs: Guest(self.tier, _with_room(self.spec(), inputs, outputs)),
+            self.module.interface,
+        )
 
     def close(self) -> None:
-        """Stop building what nobody waits for any more."""
+        """Stop building what nobody waits for any more, and kill the runner that waits."""
+        self._drop_spares()
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _drop_spares(self) -> None:
+        while self._spares:
+            self._spares.popitem()[1].close()
 
     def _count_hang(self) -> None:
         self._hangs += 1

@@ -30,7 +30,7 @@ from grader.toolchain.interface import Interface
 
 Verdict = Literal["passed", "failed", "not_judged"]
 
-CLEAR_WIDTH, PRECISE_WIDTH, USELESS_WIDTH = 1.10, 1.02, 1.30
+CLEAR_WIDTH, PRECISE_WIDTH, USELESS_WIDTH = 1.10, 1.04, 1.30
 """Upper over lower end of an interval: narrow enough once no tier lies inside; narrow enough in any case; too wide to
 say anything at the cap."""
 

@@ -38,6 +38,7 @@ _VARIANT_FLAGS: Mapping[Variant, tuple[str, ...]] = {
     "faults": tuple(f"-Wl,--wrap={name}" for name in _WRAPPED),
 }
 _KEPT_OUTPUT = 256 * 1024
+_MAX_PREPROCESSED = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,8 @@ def _compile(
         checked = sources if variant == "release" else []  # the other variants share its source
         with_macros = [_Step(tier, lab, scratch, _preprocess(flags, source)) for source in checked]
         compiled = compiling.finish(lab.limits.build_s)
-        preprocessed = "".join(step.finish(lab.limits.build_s).stdout for step in with_macros)
-        failure = _judge(compiled, preprocessed, files)
+        preprocessed = [step.finish(lab.limits.build_s) for step in with_macros]
+        failure = _judge(compiled, preprocessed, files, scratch / "src")
         library = scratch / "out" / module.LIBRARY
         if failure is None:
             if library.is_symlink() or not library.is_file():
@@ -186,17 +187,21 @@ class _Step:
             self._process.wait()
             status = None
         texts = []
-        for file, limit in zip(self._files, (64 << 20, _KEPT_OUTPUT), strict=True):
+        for file, limit in zip(self._files, (_MAX_PREPROCESSED, _KEPT_OUTPUT), strict=True):
             file.seek(0)
             texts.append(file.read(limit).decode("utf-8", "replace"))
             file.close()
         return _Outcome(status, texts[0], texts[1])
 
 
-def _judge(compiled: _Outcome, preprocessed: str, files: Mapping[str, bytes]) -> dict[str, str] | None:
+def _judge(
+    compiled: _Outcome, preprocessed: Sequence[_Outcome], files: Mapping[str, bytes], folder: Path
+) -> dict[str, str] | None:
     """None when the build may be used, else the failure's summary and detail."""
     sources = {name: data.decode("utf-8", "replace") for name, data in files.items()}
-    violations = policy.check(preprocessed, sources)
+    if any(step.status is None or len(step.stdout) >= _MAX_PREPROCESSED for step in preprocessed):
+        return {"summary": "the preprocessor took too long or made too much text", "detail": ""}
+    violations = policy.check("".join(step.stdout for step in preprocessed), sources)
     if violations:
         lines = [f"{item.file}:{item.line}: {item.text}\n    {item.message}" for item in violations]
         return {
@@ -206,12 +211,11 @@ def _judge(compiled: _Outcome, preprocessed: str, files: Mapping[str, bytes]) ->
     if compiled.status == 0:
         return None
     if compiled.status is None:
-        return {
-            "summary": "the compiler took too long",
-            "detail": "Compiling this file ran into the time limit.",
-        }
-    found = diagnostics.parse(compiled.stderr)
-    shown = [diagnostics.render(item, sources.get(item.file)) for item in found if item.severity == "error"]
+        return {"summary": "the compiler took too long", "detail": "Compiling this ran into the time limit."}
+    found = diagnostics.parse(compiled.stderr, folder=str(folder))
+    shown = [
+        diagnostics.render(item, sources.get(item.file)) for item in found if item.severity == "error"
+    ]
     if not shown:
         return {"summary": "the compiler gave up", "detail": compiled.stderr[-4000:]}
     return {"summary": diagnostics.summarise(found), "detail": "\n".join(shown[:5])}

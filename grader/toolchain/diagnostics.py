@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
@@ -21,6 +21,7 @@ MAX_TEXT = 4 << 20  # characters of compiler output that are read
 MAX_DIAGNOSTICS = 200
 MAX_MESSAGE = 1000
 MAX_NOTES = 6
+MAX_CHILDREN = 30
 MAX_NOTE = 300
 WIDTH = 100  # columns of a source line shown around the caret
 TAB = 4
@@ -107,11 +108,13 @@ def plain_quotes(text: str) -> str:
     return text.translate(_QUOTES).encode("utf-8", "replace").decode("utf-8", "replace")
 
 
-def parse(text: str) -> list[Diagnostic]:
+def parse(text: str, folder: str = "") -> list[Diagnostic]:
     """The messages in what gcc and ld wrote to stderr, in order, each with its hint.
 
     Reads `-fdiagnostics-format=json` (also cut short, and with other text around it) and the plain text of
     gcc, the assembler and ld. Notes join the message before them. At most MAX_DIAGNOSTICS are returned.
+    `folder` is where the sources were compiled: the linker names files by their full path; here the files in
+    it are named relative to it.
     """
     text = text[:MAX_TEXT]
     found: list[Diagnostic] = []
@@ -121,12 +124,13 @@ def parse(text: str) -> list[Diagnostic]:
             continue
         found += _from_text(text[position:start])
         objects, position = _objects(text, start)
-        found += [d for d in map(_from_json, objects) if d]
+        found += [d for item in objects for d in _from_json(item)]
     found += _from_text(text[position:])
     merged = list(islice(_join_notes(found), MAX_DIAGNOSTICS))
     if any(d.severity == "error" and d.message != _LD_FAILED for d in merged):
         merged = [d for d in merged if d.message != _LD_FAILED]
-    return [replace(d, hint=hint_for(d.message, d.option)) for d in merged]
+    prefix = folder.rstrip("/") + "/" if folder else ""
+    return [replace(d, file=d.file.removeprefix(prefix), hint=hint_for(d.message, d.option)) for d in merged]
 
 
 _LD_FAILED = "ld returned 1 exit status"
@@ -185,28 +189,37 @@ def _file(name: str) -> str:
     return name.removeprefix("./")
 
 
-def _from_json(item: object) -> Diagnostic | None:
+def _from_json(item: object) -> Iterator[Diagnostic]:
+    """The message of one JSON object, and of those children that are more than notes (gcc groups some)."""
     fields = _mapping(item)
     message = _string(fields.get("message"), MAX_MESSAGE)
     if not message:
-        return None
+        return
     file, line, column = _place(fields)
+    children = [_mapping(child) for child in _sequence(fields.get("children"))[:MAX_CHILDREN]]
+    notes = [child for child in children if child.get("kind") == "note" and not _is_noise(child)]
     kind = fields.get("kind")
-    severity = _SEVERITY.get(kind, "error") if isinstance(kind, str) else "error"
-    children = [c for c in map(_from_json_flat, _sequence(fields.get("children"))[:MAX_NOTES]) if c]
-    return Diagnostic(
+    yield Diagnostic(
         file=file,
         line=line,
         column=column,
-        severity=severity,
+        severity=_SEVERITY.get(kind, "error") if isinstance(kind, str) else "error",
         message=message,
         option=_option(_string(fields.get("option"), 80)),
-        notes=tuple(children),
+        notes=tuple(filter(None, map(_note_from_json, notes[:MAX_NOTES]))),
+    )
+    for child in children:
+        if child.get("kind") != "note":
+            yield from _from_json({**child, "children": []})
+
+
+def _is_noise(child: Mapping[str, object]) -> bool:
+    return _string(child.get("message"), MAX_NOTE).startswith(
+        "each undeclared identifier is reported only once"
     )
 
 
-def _from_json_flat(item: object) -> str:
-    fields = _mapping(item)
+def _note_from_json(fields: Mapping[str, object]) -> str:
     return _note(_string(fields.get("message"), MAX_NOTE), *_place(fields)[:2])
 
 
@@ -389,7 +402,7 @@ def summarise(diagnostics: Sequence[Diagnostic]) -> str:
     if not (errors or warnings):
         counts = [_count(len(diagnostics), "note")]
     total = " and ".join(filter(None, counts))
-    files = list(dict.fromkeys(d.file for d in errors or warnings or diagnostics if d.file))
+    files = list(dict.fromkeys(d.file for d in [*errors, *warnings] or diagnostics if d.file))
     where = f" in {files[0]}" if len(files) == 1 else f" in {len(files)} files" if files else ""
     line = f" (line {first.line})" if first.line else ""
     opening = "; the first" if len(diagnostics) > 1 else ""

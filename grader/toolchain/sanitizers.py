@@ -107,7 +107,6 @@ class _Section:
         """The innermost frame in the student's files."""
         return next((frame for frame in self.frames if frame.line and _is_own(frame.path, sources)), None)
 
-
     def inside(self, sources: Collection[str]) -> tuple[_Frame, ...]:
         """The frames up to the student's outermost: what called that is the grader, or the run time."""
         own = [i for i, frame in enumerate(self.frames) if frame.line and _is_own(frame.path, sources)]
@@ -455,7 +454,7 @@ def _race(
 
     freed = kind.startswith("heap-use-after-free")
     one, two = side(*first, what), side(*second, "it", freed)
-    ending = "the memory may be gone" if freed else "use a mutex for both, or give each thread its own"
+    ending = "the memory may be gone" if freed else "use a mutex for both, or give each its own"
     return f"{one[0].upper()}{one[1:]} while {two}: {ending}."
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from grader.runner.invoke import Invocation
 from grader.scoring import linear_credit
@@ -18,6 +19,7 @@ pytestmark = category("performance")
 
 ODD_SIZES = [(384, 384, 384), (768, 768, 768), (1000, 1000, 1000), (997, 997, 997), (1003, 999, 1001)]
 SKINNY_SIZES = [(4096, 64, 64), (64, 4096, 64)]
+SIMULATED = 256
 
 
 @points(12)
@@ -41,36 +43,34 @@ def test_threads_speed_it_up(duel):
     duel("threads", [threaded(1536, cores)], scale=1 / cores)
 
 
+@pytest.fixture(scope="session")
+def counts(simulate, seed_of_run):
+    """One product on a simulated CPU, with caches as much smaller as n = 256 is smaller than a real problem."""
+    item = problem(np.random.default_rng(seed_of_run), SIMULATED, SIMULATED, SIMULATED)
+    counted = simulate.call("gemm_f32", *item.arguments, cache=Cache(d1=(4096, 8, 64), ll=(65536, 16, 64)))
+    item.verify()
+    return counted
+
+
 @points(6)
-def test_few_instructions_per_multiplication(simulate, rng, award):
-    """Vector instructions do eight multiplications at once; counted on a simulated CPU at n = 192."""
-    item = problem(rng, 192, 192, 192)
-    counts = simulate.call("gemm_f32", *item.arguments)
-    item.verify()
-    each = counts.instructions / 192**3
-    award(linear_credit(each, full_at=0.30, zero_at=2.0), f"{each:.2f} instructions per multiplication")
+def test_few_instructions_per_multiplication(counts, award):
+    """One vector instruction does eight multiplications, one load serves many of them."""
+    each = counts.instructions / SIMULATED**3
+    award(linear_credit(each, full_at=0.31, zero_at=3.0), f"{each:.2f} instructions per multiplication")
 
 
 @points(7)
-def test_few_misses_of_the_first_cache(simulate, rng, award):
-    """A register tile uses every value that it loads several times; simulated cache of 4 KiB, n = 192."""
-    misses = missed(simulate, rng, "d1_misses")
-    award(linear_credit(misses, full_at=0.05, zero_at=0.5), f"{misses:.3f} misses per multiplication")
+def test_few_misses_of_the_first_cache(counts, award):
+    """A register tile uses every value that it loads several times (simulated cache of 4 KiB)."""
+    each = 1000 * counts.d1_misses / SIMULATED**3
+    award(linear_credit(each, full_at=20, zero_at=60), f"{each:.1f} misses per 1000 multiplications")
 
 
 @points(7)
-def test_few_misses_of_the_last_cache(simulate, rng, award):
-    """Blocks that fit the cache are loaded once and used often; simulated cache of 64 KiB, n = 192."""
-    misses = missed(simulate, rng, "ll_misses")
-    award(linear_credit(misses, full_at=0.004, zero_at=0.05), f"{misses:.4f} misses per multiplication")
-
-
-def missed(simulate, rng, level: str) -> float:
-    """Simulated misses per multiplication at n = 192, with caches as much smaller as the matrices are."""
-    item = problem(rng, 192, 192, 192)
-    counts = simulate.call("gemm_f32", *item.arguments, cache=Cache(d1=(4096, 8, 64), ll=(65536, 16, 64)))
-    item.verify()
-    return getattr(counts, level) / 192**3
+def test_few_misses_of_the_last_cache(counts, award):
+    """Packed blocks that fit the cache are loaded once and used often (simulated cache of 64 KiB)."""
+    each = 1000 * counts.ll_misses / SIMULATED**3
+    award(linear_credit(each, full_at=14.5, zero_at=60), f"{each:.1f} misses per 1000 multiplications")
 
 
 def product(m: int, n: int, k: int, repeat: int = 1) -> Case:

@@ -60,10 +60,6 @@ def test_any_duel_fits_its_width(one, other, ratios, width):
     assert all(len(row) <= width for row in drawn.labels)
 
 
-def test_a_duel_without_tiers_has_no_axis():
-    assert draw(duel("a", 0.5, None, tiers={}), 96).bar == ""
-
-
 def test_labels_make_room_for_each_other_but_stay_on_their_marks():
     assert label_row([10, 14], ["gold", "bonus"], 30) == "        gold bonus"
     assert label_row([28, 29], ["a", "b"], 30) == ""

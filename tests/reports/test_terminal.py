@@ -140,7 +140,6 @@ def test_any_text_anywhere_renders_and_acts_on_no_terminal(text, width, reveal):
 
 def test_a_duel_with_odd_tiers_renders():
     for tiers in (
-        {},
         {"only": 1.0},
         {"a": 1e-9, "b": 1e9},
         {f"tier number {n}": 1 + n / 100 for n in range(9)},

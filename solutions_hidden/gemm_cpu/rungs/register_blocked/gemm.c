@@ -2,8 +2,9 @@
  * Rung 3, register blocked: C is computed in tiles of 6 x 16 whose sums stay in twelve AVX2 registers.
  *
  * For one step of k a tile needs 6 numbers of A and 16 of B, and does 96 multiply-adds with them: the loads
- * are no longer what limits. A and B are read where they are. Once B is larger than the caches this shows: a
- * tile walks down 16 columns of B, a new memory page at every step.
+ * are no longer what limits. k is taken in pieces, so that the 16 columns of B that a tile walks down stay in
+ * cache for the tiles below it. But A and B are read where they are: every step of k is another memory page
+ * of B, and rows that lie a multiple of 4096 bytes apart compete for the same few places in a cache.
  */
 #include "gemm.h"
 
@@ -11,7 +12,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-enum { MR = 6, NR = 16, KC = 256 };
+enum { MR = 6, NR = 16, KC = 512 };
 
 /* op(X) as the loops see it: element (i, j) wherever it is stored. */
 typedef struct {
@@ -119,7 +120,8 @@ static void vector_tile(const problem *p, size_t i, size_t j, size_t q, size_t d
 }
 
 /* Any other tile: at the edge of C, or B transposed. */
-static void scalar_tile(const problem *p, size_t i, size_t j, size_t q, size_t depth, size_t rows, size_t cols)
+static void scalar_tile(const problem *p, size_t i, size_t j, size_t q, size_t depth, size_t rows,
+                        size_t cols)
 {
     for (size_t r = i; r < i + rows; r++)
         for (size_t s = j; s < j + cols; s++) {

@@ -1,0 +1,58 @@
+# The commands of this project, a thin face of `python -m grader`. `make` alone lists them.
+# scripts/setup makes .venv before the first of them, and again when requirements.txt or packages.apt change.
+
+.DEFAULT_GOAL := help
+.PHONY: help grade check doctor test setup clean which-lab
+GRADER := .venv/bin/python -m grader
+LABS := $(notdir $(patsubst %/lab.yaml,%,$(wildcard labs/*/lab.yaml)))
+
+# Values reach the commands through the environment, as they were typed: spaces, quotes and $ are plain characters.
+define as_typed
+override export $(1) := $$(value $(1))
+endef
+$(foreach name,LAB SUBMISSION TEST SEED JSON JUNIT RUNS ONLY MATRIX,$(eval $(call as_typed,$(name))))
+unexport PYTHONPATH PYTHONHOME
+
+yes = $(filter 1 yes true on,$(1))
+no = $(filter 0 no false off,$(1))
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'Labs: $(LABS)'
+	@echo
+	@echo 'Examples'
+	@echo '  make grade LAB=gemm_cpu                                  the starter, or what you wrote over it'
+	@echo '  make grade LAB=gemm_cpu SUBMISSION=~/hand-ins/ada        another folder'
+	@echo '  make grade LAB=gemm_cpu PRACTICE=1 DUELS=0               public tests only, nothing measured'
+	@echo '  make grade LAB=gemm_cpu TEST="alpha and beta" SEED=7     one test, the same inputs again'
+	@echo '  make grade LAB=gemm_cpu JSON=out.json JUNIT=out.xml      also written to files'
+	@echo '  make check LAB=gemm_cpu RUNS=1 ONLY=mutants              do the tests catch the known-wrong solutions?'
+
+grade: setup which-lab ## build, test and measure a submission: LAB [SUBMISSION TEST SEED JSON JUNIT PRACTICE DUELS REVEAL]
+	@$(GRADER) grade $(if $(call yes,$(PRACTICE)),--practice) $(if $(call no,$(DUELS)),--no-duels) \
+	    $(if $(call yes,$(REVEAL)),--reveal) $(if $(call yes,$(VERBOSE)),--verbose) \
+	    $${SUBMISSION:+"--submission=$$SUBMISSION"} $${TEST:+"--test=$$TEST"} $${SEED:+"--seed=$$SEED"} \
+	    $${JSON:+"--json=$$JSON"} $${JUNIT:+"--junit=$$JUNIT"} -- "$$LAB"
+
+check: setup which-lab ## prove a lab: solution, starter, rungs, mutants and cheats score what they must: LAB [RUNS ONLY MATRIX]
+	@$(GRADER) lab check $${RUNS:+"--runs=$$RUNS"} $${ONLY:+"--only=$$ONLY"} $${MATRIX:+"--matrix=$$MATRIX"} -- "$$LAB"
+
+doctor: setup ## what this machine can judge and what not, and the command that mends each
+	@$(GRADER) doctor
+
+test: setup ## this project's own checks: formatting, lint, types, tests. CI=true: a missing tool is an error
+	@.venv/bin/python -m ruff format --check --quiet
+	@.venv/bin/python -m ruff check --quiet
+	@.venv/bin/python -m mypy
+	@.venv/bin/python -m pytest --quiet --durations=5
+
+clean: ## remove .venv and what the tools leave behind; reports/ stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup:
+	@scripts/setup
+
+which-lab:
+	@test -n "$$LAB" || { echo 'make: which lab? Add LAB=… with one of: $(LABS)' >&2; exit 2; }

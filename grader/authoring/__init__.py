@@ -1,0 +1,1 @@
+"""For authors: proof that a lab's tests tell right from wrong, before it ships."""

@@ -1,0 +1,1 @@
+"""The lab contract: what `lab.yaml` may say, how it is read, and how people are told what is wrong."""

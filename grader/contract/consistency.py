@@ -1,0 +1,111 @@
+"""What must fit together in a contract, and what validation of single fields cannot see.
+
+These look at the unvalidated tree, so that they speak up beside the other problems and not only after them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from grader.contract.document import is_file
+from grader.contract.model import MAX_ENTRIES, PLAIN_NAME, TIERS, default_credit
+from grader.contract.problems import FieldPath, key, nearest, relative, shown
+
+
+def contradictions(tree: dict[str, object], folder: Path, root: Path) -> Iterator[tuple[FieldPath, str]]:
+    """(field, what is wrong with it) for everything that does not fit together, or to the files there are."""
+    lab_id = tree.get("id")
+    if isinstance(lab_id, str) and lab_id != folder.name:
+        yield ("id",), f"is {shown(lab_id)}, but the folder's name is {shown(folder.name)}; make them equal"
+    yield from _source_contradictions(tree)
+    yield from _point_contradictions(tree)
+    yield from _duel_contradictions(tree)
+    yield from _missing_files(tree, folder, root)
+
+
+def _inside(path: str, other: str) -> bool:
+    return f"{path}/".startswith(f"{other}/")
+
+
+def _source_contradictions(tree: dict[str, object]) -> Iterator[tuple[FieldPath, str]]:
+    items = tree.get("sources")
+    items = items[:MAX_ENTRIES] if isinstance(items, tuple) else ()
+    paths = {index: _mapping(item).get("path") for index, item in enumerate(items)}
+    header = _mapping(tree.get("interface")).get("header")
+    glue = {name.lower() for name in _texts(_mapping(tree.get("build")).get("glue"))}
+    seen: dict[str, str] = {}
+    for index, path in paths.items():
+        if not isinstance(path, str):
+            continue
+        lower, at = path.lower(), ("sources", index, "path")
+        clash = next((old for old in seen if _inside(lower, old) or _inside(old, lower)), "")
+        if clash:
+            yield at, f"{shown(path)} and {shown(seen[clash])} are one file on some systems; rename one"
+        elif isinstance(header, str) and PurePosixPath(lower).name == header.lower():
+            yield at, f"{shown(path)} is the lab's own header, never taken from a submission; leave it out"
+        elif PurePosixPath(lower).name in glue:
+            yield at, f"{shown(path)} has the name of a glue file; rename one"
+        seen[lower] = path
+    names = [path for path in paths.values() if isinstance(path, str)]
+    if names and not any(path.endswith((".c", ".cu")) for path in names):
+        yield ("sources",), "holds no .c or .cu file, so there is nothing to build; add one"
+
+
+def _point_contradictions(tree: dict[str, object]) -> Iterator[tuple[FieldPath, str]]:
+    points = _mapping(tree.get("points"))
+    if points and "correctness" not in points:
+        yield ("points",), "has no category correctness, which opens the performance points; add it"
+    if points and _mapping(tree.get("duels")) and "performance" not in points:
+        yield ("points",), "has no category performance, but there are duels; add it"
+    values = [value for value in points.values() if isinstance(value, int | float)]
+    floor = tree.get("starter_floor")
+    if isinstance(floor, int | float) and len(values) == len(points) and floor > sum(values):
+        yield ("starter_floor",), f"is {floor:g}, more than all the points there are ({sum(values):g})"
+
+
+def _duel_contradictions(tree: dict[str, object]) -> Iterator[tuple[FieldPath, str]]:
+    duels = {name: _mapping(duel) for name, duel in _mapping(tree.get("duels")).items()}
+    credit = _mapping(tree.get("credit")) or default_credit()
+    for name, duel in duels.items():
+        for tier in _mapping(duel.get("tiers")):
+            if tier in TIERS and tier not in credit:
+                yield ("duels", name, "tiers", tier), f"credit says nothing about {tier}; add it there"
+        if duel.get("against", "reference") == "reference" and tree.get("reference") is None:
+            yield (
+                ("duels", name),
+                "needs the lab's reference, but there is none; add it, or write against: self",
+            )
+    for rung, record in _mapping(tree.get("rungs")).items():
+        for duel_name, landing in _mapping(_mapping(record).get("tiers")).items():
+            at = ("rungs", rung, "tiers", duel_name)
+            if duel_name not in duels:
+                known = list(duels)[:MAX_ENTRIES]
+                near = nearest(duel_name, known) or f"; the duels are: {', '.join(map(key, known)) or 'none'}"
+                yield at, f"there is no such duel{near}"
+            elif landing in TIERS and landing not in _mapping(duels[duel_name].get("tiers")):
+                yield at, f"the duel has no tier {landing}; name one of its tiers, or none"
+
+
+def _missing_files(tree: dict[str, object], folder: Path, root: Path) -> Iterator[tuple[FieldPath, str]]:
+    header = _mapping(tree.get("interface")).get("header")
+    source = _mapping(tree.get("reference")).get("source")
+    glue = _mapping(tree.get("build")).get("glue")
+    glue = glue if isinstance(glue, tuple) else ()
+    wanted: list[tuple[FieldPath, Path, object]] = [
+        (("interface", "header"), root / "starter" / folder.name, header),
+        (("reference", "source"), folder, source),
+        *((("build", "glue", index), folder, name) for index, name in enumerate(glue)),
+    ]
+    for at, parent, name in wanted:
+        if isinstance(name, str) and re.fullmatch(PLAIN_NAME, name) and not is_file(parent / name):
+            yield at, f"{relative(parent / name, root)} does not exist; write it, or correct the name"
+
+
+def _mapping(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(value: object) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, tuple) else []
