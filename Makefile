@@ -29,13 +29,13 @@ help: ## this list
 	@echo '  make grade LAB=gemm_cpu JSON=out.json JUNIT=out.xml      also written to files'
 	@echo '  make check LAB=gemm_cpu RUNS=1 ONLY=mutants              do the tests catch the known-wrong solutions?'
 
-grade: setup which-lab ## build, test and measure a submission: LAB [SUBMISSION TEST SEED JSON JUNIT PRACTICE DUELS REVEAL]
+grade: which-lab setup ## build, test and measure a submission: LAB [SUBMISSION TEST SEED JSON JUNIT PRACTICE DUELS REVEAL]
 	@$(GRADER) grade $(if $(call yes,$(PRACTICE)),--practice) $(if $(call no,$(DUELS)),--no-duels) \
 	    $(if $(call yes,$(REVEAL)),--reveal) $(if $(call yes,$(VERBOSE)),--verbose) \
 	    $${SUBMISSION:+"--submission=$$SUBMISSION"} $${TEST:+"--test=$$TEST"} $${SEED:+"--seed=$$SEED"} \
 	    $${JSON:+"--json=$$JSON"} $${JUNIT:+"--junit=$$JUNIT"} -- "$$LAB"
 
-check: setup which-lab ## prove a lab: solution, starter, rungs, mutants and cheats score what they must: LAB [RUNS ONLY MATRIX]
+check: which-lab setup ## prove a lab: solution, starter, rungs, mutants and cheats score what they must: LAB [RUNS ONLY MATRIX]
 	@$(GRADER) lab check $${RUNS:+"--runs=$$RUNS"} $${ONLY:+"--only=$$ONLY"} $${MATRIX:+"--matrix=$$MATRIX"} -- "$$LAB"
 
 doctor: setup ## what this machine can judge and what not, and the command that mends each

@@ -8,7 +8,10 @@ import functools
 import io
 import os
 import secrets
+import shutil
+import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -78,7 +81,7 @@ def grade(lab: Lab, folder: Path, options: Options, listener: Listener) -> Grade
         name, digest = submission.name, submission.digest
     except Refused as refused:
         tests, duels, notes, benchmark_json = [_refusal(refused, lab)], [], [], ""
-        name, digest = folder.resolve().name, ""
+        name, digest = _name(folder), ""
     elsewhere = fitness.taken_elsewhere(before, fitness.snapshot(), sum(os.times()[:4]) - own_before)
     totals = scoring.totals(tests)
     result = Result(
@@ -117,21 +120,45 @@ def _judge(
     recorded = scratch / "benchmark.json"
     arguments = [
         *files,
-        *("-c", os.devnull, f"--rootdir={lab.root}", "--import-mode=importlib", "--strict-markers"),
+        *("-c", os.devnull, f"--rootdir={lab.root}", f"--confcutdir={lab.folder}"),
+        *("--import-mode=importlib", "--strict-markers", "--capture=no"),  # or it takes the listener's output too
         *("-p", "no:cacheprovider", "-o", f"pythonpath={lab.root}", "--no-header", "-q"),
-        f"--benchmark-json={recorded}",
+        *(f"--benchmark-json={recorded}", f"--benchmark-storage=file://{scratch}"),
     ]
     try:
-        with contextlib.redirect_stdout(io.StringIO()) as told:
+        with _quiet() as told, _modules_of(lab):
             status = pytest.main(arguments, plugins=[plugin])
-        if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
-            plugin.notes.append(f"pytest ended with {status!r}: {told.getvalue()[-800:]}")
+        if plugin.interrupted:
+            raise KeyboardInterrupt
+        if len(plugin.tests) < plugin.expected or status in _BROKEN:
+            raise RuntimeError(f"the tests of {lab.id} stopped before their end: {told.getvalue()[-800:]}")
         plugin.tests[:0] = _build_verdict(subject)
         return plugin, recorded.read_text() if recorded.exists() and plugin.duels else ""
     finally:
         subject.close()
-        recorded.unlink(missing_ok=True)
-        scratch.rmdir()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[io.StringIO]:
+    """What pytest, its plugins and the lab's tests print; the listener writes to the streams that it had before."""
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+        yield told
+
+
+_BROKEN = (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
+
+
+@contextlib.contextmanager
+def _modules_of(lab: Lab) -> Iterator[None]:
+    """Forget the lab's modules afterwards: what they remember is of this submission, or of another course's lab."""
+    package = lab.folder.parent.name
+    try:
+        yield
+    finally:
+        for name in [name for name in sys.modules if name.split(".")[0] == package]:
+            del sys.modules[name]
 
 
 def _build_verdict(subject: Subject) -> list[TestResult]:
@@ -142,6 +169,13 @@ def _build_verdict(subject: Subject) -> list[TestResult]:
         failure = Failure(summary=failed.summary, detail=failed.detail, why="Nothing can be tested before it builds.")
         return [_build_test(failed.summary, failure)]
     return []
+
+
+def _name(folder: Path) -> str:
+    """What a refused submission is called, also when its folder's name is none."""
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        return folder.resolve().name or "submission"
+    return "submission"
 
 
 def _refusal(refused: Refused, lab: Lab) -> TestResult:

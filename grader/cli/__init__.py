@@ -29,7 +29,10 @@ def grade(
     ] = None,
     practice: Annotated[bool, typer.Option("--practice", help="Only what students have: the public tests.")] = False,
     test: Annotated[Optional[str], typer.Option("--test", "-t", help="Run this test only.")] = None,  # noqa: UP045
-    seed: Annotated[Optional[int], typer.Option("--seed", help="Replay the inputs of a run.")] = None,  # noqa: UP045
+    seed: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--seed", min=0, help="Replay the inputs of a run."),
+    ] = None,
     duels: Annotated[bool, typer.Option(help="Measure performance too.")] = True,
     reveal: Annotated[bool, typer.Option("--reveal", help="For staff: show hidden tests in full.")] = False,
     json: Annotated[Optional[Path], typer.Option("--json", help="Write the result here.")] = None,  # noqa: UP045

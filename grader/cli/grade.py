@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -33,20 +34,27 @@ def run(
         lab = load_lab(lab_name, root.resolve())
     except ContractError as error:
         stop(str(error), BAD_COMMAND)
-    console = Console(highlight=False)
+    console = Console(file=sys.stdout, highlight=False)  # this one, also while the tests' own output is caught
     options = Options("practice" if practice else "official", test, seed, duels, slot)
     try:
         with terminal.Progress(console, verbose=verbose) as progress:
             graded = grading.grade(lab, folder or lab.starter, options, progress)
-    except (grading.NotOfficial, RuntimeError) as error:
+    except (RuntimeError, ContractError) as error:
         stop(str(error))
-    if test is not None and not graded.result.tests:
+    if test is not None and not graded.result.tests and not graded.result.notes:
         stop(f"no test of {lab.id} is called {test!r}; the report of a full run lists the names", BAD_COMMAND)
-    _keep(graded, root / "reports" / lab.id / f"{graded.result.submission}.json", json, junit, reveal)
+    default = root / "reports" / lab.id / f"{graded.result.submission}.json"
+    try:
+        _keep(graded, default, json, junit, reveal)
+        unwritten = ""
+    except OSError as error:
+        unwritten = f"the result could not be written: {error}"
     command = "make grade LAB={lab}"
     command += f" SUBMISSION={folder}" if folder else ""
     command += " PRACTICE=1" if practice else ""
     terminal.render(graded.result, console, reveal=reveal, rerun=command + " TEST={test} SEED={seed}")
+    if unwritten:
+        stop(unwritten)
 
 
 def _keep(graded: Graded, default: Path, json: Path | None, junit: Path | None, reveal: bool) -> None:

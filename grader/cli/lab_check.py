@@ -25,7 +25,7 @@ def run(lab_name: str, root: Path, runs: int, only: str | None, matrix_path: Pat
         stop(str(error), BAD_COMMAND)
     text = matrix.markdown(proof)
     result.write_atomically(matrix_path or root / "reports" / lab.id / "proof.md", text)
-    console.print(Text("\n" + text))
+    console.print(Text("\n" + text), soft_wrap=True)
     count = sum(len(outcome.problems) for outcome in proof.outcomes) + len(proof.problems)
     if not proof.holds:
         console.print(Text(f"✗ {count} expectations do not hold", "red"))
@@ -41,8 +41,8 @@ def _tell(console: Console, outcome: Outcome, number: int, total: int) -> None:
     if graded:
         tiers = ", ".join(f"{duel.id} {duel.ratio or 0:.3g} {duel.tier or '-'}" for duel in graded.duels)
         line.append(f"  {tiers}" if tiers else "", "dim")
-    console.print(line)
+    console.print(line, soft_wrap=True)
     for problem in outcome.problems:
-        console.print(Text(f"    {problem}", "red"))
+        console.print(Text(f"    {problem}", "red"), soft_wrap=True)
     for remark in outcome.remarks:
-        console.print(Text(f"    {remark}", "yellow"))
+        console.print(Text(f"    {remark}", "yellow"), soft_wrap=True)

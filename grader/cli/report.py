@@ -19,6 +19,9 @@ def run(path: Path, junit: Path | None, reveal: bool) -> None:
     except ValueError as error:
         stop(str(error), BAD_COMMAND)
     if junit is not None:
-        result.write_atomically(junit, to_junit(document, reveal=reveal))
+        try:
+            result.write_atomically(junit, to_junit(document, reveal=reveal))
+        except OSError as error:
+            stop(f"the JUnit report could not be written: {error}")
         return
     terminal.render(document, Console(highlight=False), reveal=reveal)

@@ -1,7 +1,8 @@
 """The frames between grader and guest: small, fixed, binary; nothing that arrives is believed or executed.
 
 One frame is one message of a SOCK_SEQPACKET socket. To the guest: operations, each one byte of kind and a fixed body.
-From the guest: 'H' hello, 'D' done with the call's token and one fixed-size value per call, 'X' a word about a crash.
+From the guest: 'S' started (before it loads the submission), 'H' hello, 'D' done with the call's token and
+one fixed-size value per call, 'X' a word about a crash.
 All numbers are little endian. `guest.py` holds the other end and shares this layout, not this file: it must run
 without the grader's package.
 """
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 MAX_FRAME = 128 * 1024
+
+STARTED = b"S"  # the whole frame
 
 HELLO = struct.Struct("<c7xQQ")  # 'H', addresses of the input and of the output arena in the guest
 DONE = struct.Struct("<cB6xQ")  # 'D', error flag, token; then one VALUE per call
@@ -73,7 +76,11 @@ class Crash:
     signal: int
     is_write: bool
     address: int
+    """What it touched, or NOWHERE when the machine does not say: a misaligned vector, or no access at all."""
     stack_pointer: int
+
+
+NOWHERE = (1 << 64) - 1
 
 
 @dataclass(frozen=True)
@@ -101,8 +108,9 @@ def encode_batch(token: int, windows: Sequence[Window] | None, calls: Sequence[C
     for call in calls:
         packed = b"".join(_pack_argument(argument) for argument in call.arguments)
         operations.append(_CALL.pack(b"C", call.function, len(call.arguments)) + packed)
-    frame = _BATCH.pack(b"B", len(operations), token) + b"".join(operations)
-    if len(frame) > MAX_FRAME:
+    body = b"".join(operations)
+    frame = _BATCH.pack(b"B", len(operations), token) + body if len(body) < MAX_FRAME else b""
+    if not frame or len(frame) > MAX_FRAME:
         raise ValueError(f"a batch of {len(calls)} calls does not fit into one frame")
     return frame
 

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -24,6 +25,13 @@ void faults_arm(long nth)
 long faults_count(int which)
 {
     return which == 0 ? allocations : which == 1 ? live_bytes : peak_bytes;
+}
+
+static atomic_long threads_left = -1; /* threads that may still be started; negative: any number */
+
+void faults_arm_threads(long nth)
+{
+    threads_left = nth;
 }
 
 static int must_fail(void)
@@ -119,4 +127,15 @@ int __wrap_munmap(void *address, size_t length)
     if (error == 0)
         account(-(long)length);
     return error;
+}
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
+{
+    if (threads_left == 0)
+        return EAGAIN;
+    if (threads_left > 0)
+        threads_left--;
+    return __real_pthread_create(thread, attributes, run, argument);
 }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -75,14 +76,16 @@ static void report_crash(int signal, siginfo_t *info, void *context)
 #else
     (void)context;
 #endif
-    message.address = (uint64_t)(uintptr_t)info->si_addr;
+    /* Only a page fault knows an address. A general protection fault (SI_KERNEL: a misaligned vector, say) does not. */
+    int is_fault = (signal == SIGSEGV || signal == SIGBUS) && info->si_code > 0 && info->si_code != SI_KERNEL;
+    message.address = is_fault ? (uint64_t)(uintptr_t)info->si_addr : UINT64_MAX;
     (void)!send(crash_channel, &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL);
     struct sigaction original = {.sa_handler = SIG_DFL};
     sigaction(signal, &original, NULL);
     raise(signal);
 }
 
-/* Report fatal signals on the channel; on a stack of its own, so that a stack overflow is reported too. */
+/* Line-buffer the output, and report fatal signals on the channel; on a stack of its own, so that a stack overflow is reported too. */
 int guest_watch(int channel)
 {
     static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP};
@@ -91,6 +94,7 @@ int guest_watch(int channel)
     if (alternate.ss_sp == NULL || sigaltstack(&alternate, NULL) != 0)
         return -1;
     crash_channel = channel;
+    setvbuf(stdout, NULL, _IOLBF, 0); /* what was printed before a crash must not be lost in a buffer */
     struct sigaction action = {.sa_sigaction = report_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
@@ -102,6 +106,7 @@ int guest_watch(int channel)
 /* faults.c, where the build has it. */
 __attribute__((weak)) void faults_arm(long nth);
 __attribute__((weak)) long faults_count(int which);
+__attribute__((weak)) void faults_arm_threads(long nth);
 
 /* Start counting anew, and let the allocation number nth (from 0) fail; negative: none fails. */
 int guest_fail_allocation(long nth)
@@ -125,4 +130,13 @@ long guest_live_bytes(void)
 long guest_peak_bytes(void)
 {
     return faults_count != NULL ? faults_count(2) : -1;
+}
+
+/* Let pthread_create fail with EAGAIN from thread number nth (from 0) on; negative: none fails. */
+int guest_fail_thread(long nth)
+{
+    if (faults_arm_threads == NULL)
+        return -1;
+    faults_arm_threads(nth);
+    return 0;
 }

@@ -12,5 +12,6 @@ int guest_fail_allocation(long nth);
 long guest_allocations(void);
 long guest_live_bytes(void);
 long guest_peak_bytes(void);
+int guest_fail_thread(long nth);
 
 #endif

@@ -15,7 +15,6 @@ import select
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,10 +24,13 @@ from typing import Literal
 from grader.runner import channel, runtime
 from grader.runner.arena import SharedMemory
 from grader.runner.channel import Call, Crash, Value, Window
-from grader.sandbox.confine import Confinement, Tier, start
+from grader.sandbox.confine import Confinement, Tier, end, start
 
 START_S = 20.0
 """A guest that has not said hello by then was stopped by its own code (a constructor), or the machine is stuck."""
+
+_STOPPED_NS = 1_000_000
+"""CPU time that a stopped guest may seem to use: the kernel's last steps of stopping it."""
 
 FailureKind = Literal["crashed", "hung", "exited", "flooded", "forged", "broken"]
 
@@ -89,18 +91,26 @@ class GuestFailed(Exception):
 
 
 class Guest:
-    """One running guest. Use as a context manager; after GuestFailed it is dead and `close` is all that is left."""
+    """One running guest. Use as a context manager; after GuestFailed it is dead and `close` is all that is left.
+
+    Raises OSError or RuntimeError when it cannot be launched.
+    """
 
     def __init__(self, tier: Tier, spec: GuestSpec) -> None:
         self.spec = spec
-        self.inputs = SharedMemory(0, spec.arena_bytes[0])
-        self.outputs = SharedMemory(1, spec.arena_bytes[1])
         self._output = bytearray()
-        self._process, self._channel, self._printed = _launch(tier, spec, self.inputs, self.outputs)
+        with contextlib.ExitStack() as undo:
+            self.inputs = SharedMemory(0, spec.arena_bytes[0])
+            undo.callback(self.inputs.close)
+            self.outputs = SharedMemory(1, spec.arena_bytes[1])
+            undo.callback(self.outputs.close)
+            self._process, self._channel, self._printed = _launch(tier, spec, self.inputs, self.outputs)
+            undo.pop_all()
         self.pid = 0
         self.addresses = (0, 0)
         self._greeted = False
         self._cpu_at_call_s = 0.0
+        self._cpu_when_stopped_ns = 0
 
     def __enter__(self) -> Guest:
         return self
@@ -111,10 +121,20 @@ class Guest:
     def wait_until_ready(self) -> None:
         """Wait for the guest's hello and freeze it; the first call does this by itself.
 
-        Raises GuestFailed when a constructor of the build crashes, exits or hangs.
+        Raises GuestFailed when a constructor of the build crashes, exits or hangs, RuntimeError when the guest
+        did not get as far as loading the build: that is the grader's or the machine's fault.
         """
         if self._greeted:
             return
+        try:
+            started = self._receive(time.monotonic() + START_S, "before it loaded the submission")
+        except GuestFailed as failure:
+            said = failure.output.decode("utf-8", "replace").strip()[-1000:]
+            raise RuntimeError(f"the sandbox could not start a runner, which {failure}: {said}") from failure
+        if started != channel.STARTED or not self.pid:
+            raise RuntimeError(
+                f"a runner began with {started!r}: is the runtime in the cache of another version?"
+            )
         frame = self._receive(time.monotonic() + START_S, "while it was loaded")
         crash = channel.decode(frame, 0) if frame[:1] == b"X" else None
         if isinstance(crash, Crash):
@@ -146,8 +166,10 @@ class Guest:
         frame = channel.encode_batch(token, windows, calls)
         cpu_before, wall_before = self.cpu_ns(), time.perf_counter_ns()
         self._cpu_at_call_s = cpu_before * 1e-9
+        if cpu_before > self._cpu_when_stopped_ns + _STOPPED_NS:
+            raise self._failure("forged", "went on running while the grader had stopped it")
         self._send(frame)
-        os.kill(self.pid, signal.SIGCONT)
+        self._thaw()
         cpu_deadline = None if cpu_limit_s is None else cpu_before + int(cpu_limit_s * 1e9)
         answer = self._receive(time.monotonic() + limit, "", limit, cpu_deadline)
         wall_ns = time.perf_counter_ns() - wall_before
@@ -174,12 +196,24 @@ class Guest:
                 os.sched_yield()
         except (ProcessLookupError, FileNotFoundError) as error:
             raise self._failure("exited", "ended by itself") from error
+        self._cpu_when_stopped_ns = self.cpu_ns()
+
+    def _thaw(self) -> None:
+        try:
+            os.kill(self.pid, signal.SIGCONT)
+        except ProcessLookupError as error:
+            raise self._failure("exited", "ended by itself") from error
 
     def pin(self, cores: set[int]) -> None:
         """Let the guest's threads run on these cores only; threads that it starts later inherit it."""
         for task in Path(f"/proc/{self.pid}/task").iterdir():
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(int(task.name), cores)
+
+    def memory_mib(self) -> float:
+        """Address space of the guest in MiB (proc_pid_statm(5))."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[0])
+        return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
     def printed(self) -> bytes:
         """Everything the guest has printed so far, cut to the limit."""
@@ -202,7 +236,7 @@ class Guest:
     def close(self) -> None:
         """Kill the guest with everything it started, and release its memory. May be called twice."""
         if self._process.poll() is None:
-            self._process.kill()  # the sandbox dies with its launcher, and everything in it
+            end(self._process)  # the sandbox dies with its launcher, and everything in it
             if self.pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self.pid, signal.SIGKILL)
@@ -222,11 +256,28 @@ class Guest:
             raise self._failure("forged", f"wrote to the grader's channel: {error}") from error
         if isinstance(answer, Crash):
             raise self._failure("crashed", f"crashed: {_signal_name(answer.signal)}", answer, cpu_s)
-        if answer.token != token or self._pending():
+        if answer.token != token:
             raise self._failure("forged", "wrote to the grader's channel: an answer that nobody asked for")
+        if self._pending():
+            raise self._after_the_answer()
         if answer.failed:
-            raise self._failure("broken", "could not be called; the lab's call does not fit its declaration")
+            # `invoke.py` has checked the arguments, so that it is the submission's doing, not the lab's.
+            words = (
+                "damaged the process it runs in (out of memory, or it overwrote memory that is not its own)"
+            )
+            raise self._failure("crashed", words, cpu_s=cpu_s)
         return answer.values
+
+    def _after_the_answer(self) -> GuestFailed:
+        """What else came before it was stopped: its own thread crashed or ended the process, or a forgery."""
+        frame = self._frame("")
+        with contextlib.suppress(channel.ProtocolError):
+            crash = channel.decode(frame, 0)
+            if isinstance(crash, Crash):
+                return self._failure(
+                    "crashed", f"crashed after it returned: {_signal_name(crash.signal)}", crash
+                )
+        return self._failure("forged", "wrote to the grader's channel: an answer that nobody asked for")
 
     def _send(self, frame: bytes) -> None:
         try:
@@ -261,6 +312,8 @@ class Guest:
         except OSError:
             data, ancillary = b"", []
         if not data:
+            if self._process.poll() is None and not self._hung_up():
+                raise self._failure("forged", "wrote to the grader's channel: an empty frame")
             raise self._ended(moment)
         if not self.pid:
             for level, kind, body in ancillary:
@@ -272,6 +325,11 @@ class Guest:
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
         return any(event & select.POLLIN for _, event in poll.poll(0))
+
+    def _hung_up(self) -> bool:
+        poll = select.poll()
+        poll.register(self._channel, 0)
+        return any(event & select.POLLHUP for _, event in poll.poll(0))
 
     def _drain(self) -> None:
         """Take what the guest printed; more than the limit is a failure of its own."""
@@ -316,7 +374,7 @@ class Guest:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=0.3 if kind in ("crashed", "exited") else 0.0)
         output = bytes(self._output) if kind == "flooded" else self.printed()
-        self._process.kill()
+        end(self._process)
         return GuestFailed(kind, summary, output=output, crash=crash, cpu_s=cpu_s)
 
 

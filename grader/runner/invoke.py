@@ -6,6 +6,7 @@ the input arena, which the guest cannot write; everything else to the output are
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grader.runner.arena import PAGE, Block, Edge, Placer
-from grader.runner.channel import Argument, Call, Crash, Handle, Value, Window
+from grader.runner.channel import NOWHERE, Argument, Call, Crash, Handle, Value, Window
 from grader.runner.host import Guest, GuestFailed, Timing
 from grader.toolchain.interface import Function, Interface, Parameter
 
@@ -94,7 +95,7 @@ def stage(
                 placed.append(_Placed(parameter, value, block))
                 arguments.append(block.pointer)
             else:
-                arguments.append(_scalar(function, parameter, value))
+                arguments.append(_scalar(interface, function, parameter, value))
         calls.append(Call(interface.names.index(function.name), tuple(arguments)))
     return Staged(tuple(calls), tuple(placed))
 
@@ -157,7 +158,7 @@ def run(
 
 def explained(failure: GuestFailed, guest: Guest, staged: Staged) -> GuestFailed:
     """The same failure; a crash at a known place says which array it was about."""
-    if failure.crash is None or not failure.crash.address:
+    if failure.crash is None:
         return failure
     words = _place(failure.crash, guest, staged)
     if not words:
@@ -172,20 +173,25 @@ def explained(failure: GuestFailed, guest: Guest, staged: Staged) -> GuestFailed
 
 
 def _place(crash: Crash, guest: Guest, staged: Staged) -> str:
+    if crash.address == NOWHERE:
+        misaligned = (
+            "a misaligned address in an aligned vector load or store, or a pointer that never was one"
+        )
+        return misaligned if crash.signal == signal.SIGSEGV else ""
     verb = "wrote" if crash.is_write else "read"
     nearest: tuple[int, str] | None = None
     for item in staged.placed:
         start = guest.addresses[item.block.arena] + item.block.offset
         end = start + item.block.nbytes
         name = item.parameter.name
-        if start <= crash.address < end and crash.is_write and item.parameter.is_const:
-            return f"it wrote to {name}, which is const"
+        if start <= crash.address < end:
+            return f"it wrote to {name}, which is const" if crash.is_write and item.parameter.is_const else ""
         if crash.address >= end:
-            found = (crash.address - end, f"it {verb} {crash.address - end + 1} bytes past the end of {name}")
+            found = (crash.address - end, f"it {verb} past the end of {name}{_far(crash.address - end)}")
         else:
             found = (
                 start - crash.address,
-                f"it {verb} {start - crash.address} bytes before the start of {name}",
+                f"it {verb} before the start of {name}{_far(start - crash.address)}",
             )
         nearest = min(nearest, found) if nearest else found
     if nearest and nearest[0] < 1 << 20:
@@ -195,6 +201,11 @@ def _place(crash: Crash, guest: Guest, staged: Staged) -> str:
     if abs(crash.address - crash.stack_pointer) < 1 << 16:
         return "the stack overflowed (a large local array, or recursion without end?)"
     return ""
+
+
+def _far(distance: int) -> str:
+    """A vector load that straddles the end faults at the page behind it: small distances say nothing."""
+    return f", by {distance} bytes" if distance >= 64 else ""
 
 
 def _is_array(value: Any) -> bool:
@@ -214,24 +225,44 @@ def _checked(
     where = f"{function.name}, parameter {parameter.name}"
     if parameter.type.kind != "pointer":
         raise TypeError(f"{where}: an array was given, but it is a {parameter.type.cname}")
+    item = parameter.type.item
     if not isinstance(value, np.ndarray):
+        given = interface.ffi.typeof(value)
+        if given.kind not in ("pointer", "array") or (item.kind != "void" and given.item.cname != item.cname):
+            raise TypeError(f"{where}: {parameter.type.cname} does not point to what a {given.cname} does")
         return _bytes(interface, value)
     if not value.flags.c_contiguous:
         raise TypeError(f"{where}: the array is not contiguous; copy it first")
     if not parameter.is_const and not value.flags.writeable:
         raise TypeError(f"{where}: the function writes here, but the array is read-only")
-    item = parameter.type.item
-    if item.kind != "void" and interface.ffi.sizeof(item) != value.dtype.itemsize:
+    if item.kind != "void" and not _fits(interface, item, value.dtype):
         raise TypeError(f"{where}: {parameter.type.cname} does not point to {value.dtype}")
     return _bytes(interface, value)
 
 
-def _scalar(function: Function, parameter: Parameter, value: Any) -> Argument:
+def _fits(interface: Interface, item: Any, dtype: np.dtype[Any]) -> bool:
+    """Is an array of this type one of these C items? Half-precision floats travel as any two bytes."""
+    if interface.ffi.sizeof(item) != dtype.itemsize:
+        return False
+    if item.kind != "primitive" or dtype.itemsize < 4:
+        return True
+    return (dtype.kind == "f") == (item.cname in ("float", "double"))
+
+
+def _scalar(interface: Interface, function: Function, parameter: Parameter, value: Any) -> Argument:
+    """The value as it travels, if C can hold it: a mistake of the lab must show here and not in the guest."""
     kind = parameter.type.kind
     if kind == "pointer" and (value is None or isinstance(value, Handle)):
         return value
-    if kind == "primitive" and parameter.type.cname in ("float", "double"):
-        return float(value)
-    if kind in ("primitive", "enum") and isinstance(value, (int, np.integer)):
-        return int(value)
-    raise TypeError(f"{function.name}, parameter {parameter.name}: {value!r} is not a {parameter.type.cname}")
+    wrong = f"{function.name}, parameter {parameter.name}: {value!r} is not a {parameter.type.cname}"
+    if kind not in ("primitive", "enum") or not isinstance(value, (int, float, np.number, np.bool_)):
+        raise TypeError(wrong)
+    is_float = parameter.type.cname in ("float", "double")
+    if not is_float and not isinstance(value, (int, np.integer, np.bool_)):
+        raise TypeError(wrong)
+    try:
+        plain = float(value) if is_float else int(value)
+        interface.ffi.new(interface.ffi.getctype(parameter.type, "*"), plain)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise TypeError(f"{wrong} ({error})") from error
+    return plain

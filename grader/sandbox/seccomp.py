@@ -22,7 +22,8 @@ _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
 _OFFSET_NR, _OFFSET_ARCH, _OFFSET_ARG0, _OFFSET_ARG1 = 0, 4, 16, 24
 
-_CLONE, _CLONE3, _FORK, _VFORK, _IOCTL, _PRCTL, _PERSONALITY = 56, 435, 57, 58, 16, 157, 135
+_CLONE, _CLONE3, _FORK, _VFORK, _IOCTL, _PRCTL, _PERSONALITY, _FCNTL = 56, 435, 57, 58, 16, 157, 135, 72
+_TIMER_CREATE, _MQ_NOTIFY, _F_SETSIG = 222, 244, 10
 _CLONE_THREAD = 0x00010000
 _CLONE_NEW_NAMESPACE = 0x7E020080
 _TIOCSTI, _TIOCLINUX, _PR_SET_TSC, _QUERY_PERSONALITY = 0x5412, 0x541C, 26, 0xFFFFFFFF
@@ -100,8 +101,11 @@ def program(policy: Policy) -> bytes:
         for call in calls:
             code += _instruction(_JEQ, call, 0, 1) + _answer(errno.EPERM)
     if policy == "threads":
-        for call in (_FORK, _VFORK):
+        # Besides new processes: whatever makes the kernel send a chosen signal later. A SIGCONT from a timer
+        # would wake a runner that the grader has stopped.
+        for call in (_FORK, _VFORK, _TIMER_CREATE, _MQ_NOTIFY):
             code += _instruction(_JEQ, call, 0, 1) + _answer(errno.EPERM)
+        code += _deny_when_argument(_FCNTL, _OFFSET_ARG1, (_F_SETSIG,))
     code += _deny_when_argument(_IOCTL, _OFFSET_ARG1, (_TIOCSTI, _TIOCLINUX))
     code += _deny_when_argument(_PRCTL, _OFFSET_ARG0, (_PR_SET_TSC,))
     code += _allow_only_argument(_PERSONALITY, _OFFSET_ARG0, (_QUERY_PERSONALITY,))

@@ -28,12 +28,12 @@ class CheckFailed(AssertionError):
     ) -> None:
         super().__init__(summary)
         self.summary = summary
-        self.case = case
+        self.case = str(case)
         self.expected = str(expected)
         self.got = str(got)
-        self.where = where
-        self.why = why
-        self.detail = detail
+        self.where = str(where)
+        self.why = str(why)
+        self.detail = str(detail)
 
 
 class NotJudged(Exception):

@@ -50,11 +50,12 @@ class DuelRunner:
         ours = self._subject.side()
         try:
             outcome = duel.fight(ours, against.side if against else ours, cases, rules, self._rng, self._on_round)
-        except duel.WrongResult as wrong:
-            raise _wrong_result(wrong) from wrong.__cause__
-        except GuestFailed as failure:
-            detail = failure.output.decode("utf-8", "replace")
-            raise CheckFailed(f"the submission {failure.summary} while it was measured", detail=detail) from None
+        except duel.ReferenceFailed as failed:
+            if against is None:  # the other side is the submission too
+                raise _mistake(failed.__cause__) from None
+            raise NotJudged(f"the reference failed while it was measured ({failed}). Not your fault.") from failed
+        except (duel.WrongResult, GuestFailed) as mistake:
+            raise _mistake(mistake) from None
         self._settle(name, contract, against, outcome)
 
     def _settle(self, name: str, contract: DuelContract, against: Reference | None, outcome: Outcome) -> None:
@@ -63,7 +64,8 @@ class DuelRunner:
         if ratio is not None and outcome.interval is not None:
             reached = [tier for tier in contract.tiers.values() if ratio < tier <= outcome.interval[1]]
             ratio = max([ratio, *reached])
-        tier = None if ratio is None else highest_tier(ratio, contract.tiers)
+        judged = ratio is not None and outcome.verdict != "not_judged"
+        tier = highest_tier(ratio, contract.tiers) if ratio is not None and judged else None
         record = Duel(
             id=name,
             test_id=self._test_id,
@@ -105,15 +107,19 @@ def replay_clock(samples: Sequence[float]) -> Callable[[], float]:
     return lambda: next(readings, 0.0)
 
 
-def _wrong_result(wrong: duel.WrongResult) -> CheckFailed:
-    cause: Any = wrong.__cause__
-    words = f"a measured call ({wrong}) gave a wrong result: {cause}"
+def _mistake(error: BaseException | None) -> CheckFailed:
+    """What the submission did while it was measured, as a verdict."""
+    if isinstance(error, GuestFailed):
+        detail = error.output.decode("utf-8", "replace")
+        return CheckFailed(f"the submission {error.summary} while it was measured", detail=detail)
+    cause: Any = error.__cause__ if error else None
+    words = f"a measured call ({error}) gave a wrong result: {cause}"
     why = "Every measured call gets new inputs and its output is checked like any other."
     if isinstance(cause, CheckFailed):
         return CheckFailed(
-            words, case=cause.case or str(wrong), expected=cause.expected, got=cause.got, where=cause.where, why=why
+            words, case=cause.case or str(error), expected=cause.expected, got=cause.got, where=cause.where, why=why
         )
-    return CheckFailed(words, case=str(wrong), why=why)
+    return CheckFailed(words, case=str(error), why=why)
 
 
 _PREFIX = {"G": 1e9, "M": 1e6, "T": 1e12, "k": 1e3}

@@ -89,6 +89,10 @@ class Library:
         """What the submission has printed since its runner started."""
         return self._guest.printed().decode("utf-8", "replace") if self._guest else ""
 
+    def memory_mib(self) -> float:
+        """Address space of the runner in MiB, as the kernel counts it; 0 before the first call."""
+        return self._guest.memory_mib() if self._guest else 0.0
+
     def close(self) -> None:
         """Kill the runner; the next call starts a new one."""
         if self._guest is not None:

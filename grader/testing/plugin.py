@@ -27,6 +27,7 @@ from grader.timing.fitness import cpu_info
 from grader.toolchain.build import Built, BuildFailed
 
 PERFORMANCE = "performance"
+HIDDEN = "test_hidden.py"
 _MAX_DETAIL = 6000
 
 
@@ -47,11 +48,14 @@ class GradingPlugin:
     seed: int
     listener: Listener
     only: str | None = None
-    """Run only tests whose name (as shown, or the function's) is or contains this."""
+    """Run only the tests of this name: as shown, or the function's, with or without its case."""
     with_performance: bool = True
     tests: list[TestResult] = field(default_factory=list)
     duels: list[Duel] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    expected: int = 0
+    """Tests that were chosen; with fewer verdicts the run is not complete."""
+    interrupted: bool = False
     _shares: dict[str, int] = field(default_factory=dict)
     _awards: dict[str, tuple[float, str]] = field(default_factory=dict)
     _reference: Reference | None = None
@@ -71,7 +75,12 @@ class GradingPlugin:
         items[:] = chosen
         for name in dict.fromkeys(_mark(item, "variant", "release") for item in items):
             self.subject.prefetch(name)
+        self.expected = len(items)
         self.listener.start(len(items))
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """pytest ends quietly after Ctrl-C, and what has run until then is no result."""
+        self.interrupted = type(excinfo.value) is KeyboardInterrupt
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         self.listener.running(shown_name(item.name))
@@ -97,6 +106,9 @@ class GradingPlugin:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             self.notes.append(f"the lab's tests cannot be loaded (not your fault): {str(report.longrepr)[-800:]}")
+        elif report.skipped:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            self.notes.append(f"{report.nodeid} was left out: {reason.removeprefix('Skipped: ')}")
 
     def pytest_benchmark_generate_machine_info(self, config: pytest.Config) -> dict[str, object]:
         """What pytest-benchmark's JSON says about the machine, without its slow look-up."""
@@ -121,7 +133,7 @@ class GradingPlugin:
     @pytest.fixture
     def rng(self, request: pytest.FixtureRequest) -> np.random.Generator:
         """Random numbers of this test in this run: SEED=… gives the same again."""
-        return np.random.default_rng([self.seed, zlib.crc32(request.node.name.encode())])
+        return np.random.default_rng([self.seed, zlib.crc32(test_id(request.node).encode())])
 
     @pytest.fixture
     def award(self, request: pytest.FixtureRequest) -> Callable[[float, str], None]:
@@ -209,7 +221,7 @@ class GradingPlugin:
             max_points=possible,
             message=message,
             duration_s=duration_s,
-            hidden="test_hidden" in item.nodeid,
+            hidden=item.path.name == HIDDEN,
             must=item.get_closest_marker("must") is not None,
             smoke=item.get_closest_marker("smoke") is not None,
             failure=failure,
@@ -217,8 +229,8 @@ class GradingPlugin:
 
 
 def test_id(item: pytest.Item) -> str:
-    """'test_hidden.py::test_skinny_shapes'."""
-    return f"{item.path.name}::{item.name}"
+    """'test_hidden.py::test_skinny_shapes'; 'test_hidden.py::TestEdges::test_last_row' inside a class."""
+    return f"{item.path.name}::{item.nodeid.partition('::')[2]}"
 
 
 test_id.__test__ = False  # type: ignore[attr-defined]  # its name must not make pytest collect it
@@ -258,7 +270,7 @@ def _verdict(error: BaseException, item: pytest.Item) -> tuple[Any, Failure | No
         )
     if isinstance(error, BuildFailed):
         return "failed", Failure(summary="not run: the submission does not build", detail="")
-    if isinstance(error, AssertionError):
+    if isinstance(error, (AssertionError, pytest.fail.Exception)):
         return "failed", Failure(summary=_one_line(str(error)) or "the check failed", why=_explanation(item))
     return "not_judged", None
 

@@ -22,6 +22,7 @@ from grader.toolchain.interface import Interface
 _PROGRAMS = (Path("/usr/bin/valgrind.bin"), Path("/usr/bin/valgrind"))  # Debian's `valgrind` is a shell script
 _TOOLS = tuple(Path(folder, "valgrind") for folder in ("/usr/libexec", "/usr/lib/x86_64-linux-gnu", "/usr/lib"))
 _SIMULATION_S = 120.0
+_EVENTS = ("Ir", "Dr", "Dw", "D1mr", "D1mw", "DLmr", "DLmw")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Simulator:
         self._interface = interface
 
     def call(self, function: str, *arguments: Any, cache: Cache | None = None) -> Counts:
-        """Simulate one call; outputs are written back as for a real one.
+        """Simulate one call; outputs are written back as for a real one. It cannot start threads.
 
         Raises NotJudged without valgrind, CheckFailed when the call fails on the simulated machine.
         """
@@ -67,6 +68,8 @@ class Simulator:
                 invoke.run(guest, self._interface, invocations, edge="inside", timeout_s=_SIMULATION_S)
                 guest.finish(10.0)
                 log = _read_all(read_end)
+        except invoke.Damage as damage:
+            raise CheckFailed(f"{function}, on a simulated CPU, {damage}") from None
         except GuestFailed as failure:
             log = _read_all(read_end)
             text = failure.output.decode("utf-8", "replace") + log
@@ -97,7 +100,7 @@ class Simulator:
                 f"--toggle-collect={function}",
             ),
             pass_fds=(log_fd,),
-            limits=replace(GuestLimits(), memory_mib=None, tasks=self._spec.limits.tasks),
+            limits=replace(GuestLimits(), memory_mib=None, tasks=1),  # callgrind would not count other threads
         )
 
 
@@ -110,20 +113,22 @@ def _program() -> Path:
 
 
 def parse(log: str) -> Counts:
-    """Read callgrind's totals. Valgrind keeps its log's descriptor from the program it runs.
+    """Read callgrind's totals. The guest closes the log's descriptor before it loads the submission.
 
-    Raises NotJudged when they are not there.
+    Raises NotJudged when they are not there, not whole, or there twice.
     """
-    names = re.search(r"Events\s*:\s*(.+)", log)
-    numbers = re.search(r"Collected\s*:\s*([\d ]+)", log)
-    if not names or not numbers:
+    names = re.findall(r"^==\d+== Events\s*:(.*)$", log, re.MULTILINE)
+    numbers = re.findall(r"^==\d+== Collected\s*:([\d ]*)$", log, re.MULTILINE)
+    columns = names[0].split() if len(names) == 1 else []
+    values = [int(number) for number in numbers[0].split()] if len(numbers) == 1 else []
+    if not set(_EVENTS) <= set(columns) or len(columns) != len(values):
         raise NotJudged(f"valgrind did not report: {log.strip()[-300:] or 'no output'}")
-    counts = dict(zip(names.group(1).split(), map(int, numbers.group(1).split()), strict=False))
+    counts = dict(zip(columns, values, strict=True))
     return Counts(
-        instructions=counts.get("Ir", 0),
-        accesses=counts.get("Dr", 0) + counts.get("Dw", 0),
-        d1_misses=counts.get("D1mr", 0) + counts.get("D1mw", 0),
-        ll_misses=counts.get("DLmr", 0) + counts.get("DLmw", 0),
+        instructions=counts["Ir"],
+        accesses=counts["Dr"] + counts["Dw"],
+        d1_misses=counts["D1mr"] + counts["D1mw"],
+        ll_misses=counts["DLmr"] + counts["DLmw"],
     )
 
 

@@ -101,7 +101,11 @@ class Outcome:
 
 
 class WrongResult(Exception):
-    """A timed call gave a wrong result; the cause is the verifier's exception."""
+    """A timed call of a case gave a wrong result; the cause is the verifier's exception, or the damage done."""
+
+
+class ReferenceFailed(Exception):
+    """The other side failed, not the submission; the cause is what it did: GuestFailed or WrongResult."""
 
 
 @dataclass
@@ -124,7 +128,7 @@ def fight(
     """Fight until the interval is clear of the tiers, or the cap is reached; confirm a failure in fresh processes.
 
     Raises WrongResult when a timed output of the submission is wrong, GuestFailed when the submission's guest fails
-    (but for being too slow, which is a verdict).
+    (but for being too slow, which is a verdict), ReferenceFailed when either happens to the reference.
     """
     first = _fight_once(submission, reference, cases, rules, rng, on_round)
     if first.verdict != "failed":
@@ -175,7 +179,11 @@ def _fight_once(
     tally = _Tally()
     deadline = time.monotonic() + rules.cap_s
     room = _room(submission, reference, cases, rng)
-    with submission.start(*room) as ours, reference.start(*room) as theirs, _on_one_core(rules, ours, theirs):
+    with submission.start(*room) as ours, reference.start(*room) as theirs, contextlib.ExitStack() as stack:
+        ours.wait_until_ready()
+        with _blaming_the_reference():
+            theirs.wait_until_ready()
+        stack.enter_context(_on_one_core(rules, ours, theirs))
         while True:
             at_cap = time.monotonic() >= deadline or len(tally.ratios) + tally.rejected >= LOOKS[-1]
             if at_cap or len(tally.ratios) in LOOKS:
@@ -217,12 +225,14 @@ def _round(
     logs, totals = 0.0, [0.0, 0.0]
     before, own_before = fitness.snapshot(), _cpu_s(submission[1], reference[1])
     for case in cases:
-        ours, theirs = case.tasks(rng)
         layout = _Layout(rng)
-        reference_s = _timed(*reference, theirs, layout, case, rules, None)
+        warming = case.tasks(rng) if case.warm_up else (None, None)
+        ours, theirs = case.tasks(rng)
+        with _blaming_the_reference():
+            reference_s = _timed(*reference, theirs, warming[1], layout, case, rules, None)
         limit = _patience(reference_s * rules.scale, rules)
         try:
-            submission_s = _timed(*submission, ours, layout, case, rules, limit)
+            submission_s = _timed(*submission, ours, warming[0], layout, case, rules, limit)
         except GuestFailed as failure:
             if failure.kind == "hung" and failure.cpu_s > limit * 0.9:
                 return _hopeless(failure, reference_s * rules.scale, case)
@@ -253,27 +263,48 @@ def _hopeless(failure: GuestFailed, reference_s: float, case: Case) -> Outcome:
     return Outcome("failed", reason, bound, (0.0, bound), 1)
 
 
-def _timed(
-    side: Side, guest: Guest, task: Task, layout: _Layout, case: Case, rules: Rules, cpu_limit_s: float | None
-) -> float:
-    """Seconds of one task, on the duel's clock. Windows open first, inputs are written while the guest is frozen."""
-    guest.wait_until_ready()
-    staged = invoke.stage(
-        guest, side.interface, task.invocations, "inside", layout.skews(), layout.first_page
-    )
-    patience = {} if cpu_limit_s is None else {"timeout_s": 4 * cpu_limit_s + 5, "cpu_limit_s": cpu_limit_s}
-    guest.call([], staged.windows)
-    if case.warm_up:
-        invoke.write(guest, side.interface, staged)
-        guest.call(staged.calls[:1], None, **patience)
-    invoke.write(guest, side.interface, staged)
-    values, timing = guest.call(staged.calls, None, **patience)
-    invoke.read_back(guest, side.interface, staged)
+@contextlib.contextmanager
+def _blaming_the_reference() -> Iterator[None]:
     try:
+        yield
+    except (GuestFailed, WrongResult) as error:
+        raise ReferenceFailed(str(error)) from error
+
+
+def _timed(
+    side: Side,
+    guest: Guest,
+    task: Task,
+    warming: Task | None,
+    layout: _Layout,
+    case: Case,
+    rules: Rules,
+    cpu_limit_s: float | None,
+) -> float:
+    """Seconds of one task, on the duel's clock.
+
+    The untimed call before it has the same places and other inputs: what is remembered from it is worth nothing.
+    """
+    patience = {} if cpu_limit_s is None else {"timeout_s": 4 * cpu_limit_s + 5, "cpu_limit_s": cpu_limit_s}
+    if warming is not None:
+        first = _written(side, guest, warming.invocations[:1], layout)
+        guest.call(first.calls, None, **patience)
+    staged = _written(side, guest, task.invocations, layout)
+    values, timing = guest.call(staged.calls, None, **patience)
+    try:
+        invoke.read_back(guest, side.interface, staged)
         task.verify(values)
-    except Exception as error:
+    except (AssertionError, invoke.Damage) as error:
         raise WrongResult(case.name) from error
     return timing.cpu_s if rules.clock == "cpu" else timing.wall_s
+
+
+def _written(side: Side, guest: Guest, invocations: Sequence[Invocation], layout: _Layout) -> invoke.Staged:
+    """Calls ready to be made: windows open first, then the inputs are written while the guest is frozen."""
+    staged = invoke.stage(guest, side.interface, invocations, "inside", layout.skews(), layout.first_page)
+    guest.call([], staged.windows)
+    invoke.write(guest, side.interface, staged)
+    return staged
 
 
 class _Layout:
@@ -311,8 +342,6 @@ def _cpu_s(*guests: Guest) -> float:
 @contextlib.contextmanager
 def _on_one_core(rules: Rules, *guests: Guest) -> Iterator[None]:
     """Grader and guests share a core while CPU time is measured: waking each other up is cheapest there."""
-    for guest in guests:
-        guest.wait_until_ready()
     if rules.clock != "cpu":
         yield
         return

@@ -15,25 +15,31 @@ _ISA = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512bw", "amx_tile")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Seconds since boot, over all cores: busy, and stolen by the hypervisor; and the wall clock."""
+    """Seconds since boot, summed over `cores` cores: busy, and stolen by the hypervisor; and the wall clock."""
 
     busy_s: float
     stolen_s: float
     wall_s: float
+    cores: int
 
 
 def snapshot() -> Snapshot:
-    """Read the counters now (proc_stat(5)); their resolution is one tick, usually 10 ms."""
-    first = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
-    user, nice, system, _, _, irq, softirq, steal, *_ = (int(field) * _TICK_S for field in first)
-    return Snapshot(user + nice + system + irq + softirq, steal, time.monotonic())
+    """Read the counters of the cores that we may use (proc_stat(5)); their resolution is one tick, usually 10 ms."""
+    ours = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+    lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+    counters = [[int(field) * _TICK_S for field in line[1:9]] for line in lines if line and line[0] in ours]
+    busy = sum(user + nice + system + irq + softirq for user, nice, system, _, _, irq, softirq, _ in counters)
+    return Snapshot(busy, sum(core[7] for core in counters), time.monotonic(), max(1, len(counters)))
 
 
 def taken_elsewhere(before: Snapshot, after: Snapshot, own_cpu_s: float) -> float:
-    """Share of this machine's cores that others used between two snapshots, 0 to 1; `own_cpu_s` is not theirs."""
+    """Share of these cores that others used between two snapshots, 0 to 1; `own_cpu_s` is not theirs.
+
+    Both snapshots must be of the same cores.
+    """
     wall = max(after.wall_s - before.wall_s, _TICK_S)
     foreign = (after.busy_s - before.busy_s) + (after.stolen_s - before.stolen_s) - own_cpu_s
-    return min(1.0, max(0.0, foreign / (wall * len(os.sched_getaffinity(0)))))
+    return min(1.0, max(0.0, foreign / (wall * before.cores)))
 
 
 def own_cpu_s() -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -17,14 +18,17 @@ from pathlib import Path
 from typing import Literal
 
 from grader.lab import Lab
-from grader.sandbox.confine import Confinement, Tier, hand_over, start
+from grader.sandbox.confine import Confinement, Tier, end, hand_over, start
 from grader.sandbox.probe import SYSTEM, SYSTEM_LINKS
 from grader.toolchain import cache, diagnostics, module, policy
 
 Variant = Literal["release", "asan", "tsan", "faults"]
 
 COMMON_FLAGS = ("-std=gnu11", "-fPIC", "-pthread", "-Wall", "-Wextra", "-Wbidi-chars=any")
-_WRAPPED = ("malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign", "free", "mmap", "munmap")
+_WRAPPED = (
+    *("malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign", "free", "mmap", "munmap"),
+    "pthread_create",
+)
 _VARIANT_FLAGS: Mapping[Variant, tuple[str, ...]] = {
     "release": (),
     "asan": (
@@ -39,6 +43,7 @@ _VARIANT_FLAGS: Mapping[Variant, tuple[str, ...]] = {
 }
 _KEPT_OUTPUT = 256 * 1024
 _MAX_PREPROCESSED = 32 << 20
+_LAUNCHERS = ("bwrap: ", "prlimit: ", "setpriv: ")
 
 
 @dataclass(frozen=True)
@@ -80,12 +85,13 @@ def build(tier: Tier, lab: Lab, files: Mapping[str, bytes], variant: Variant) ->
     flags = (*COMMON_FLAGS, *lab.build.flags, *_VARIANT_FLAGS[variant])
     parts = [piece for name in sorted(files) for piece in (name, files[name])]
     glue = [lab.digest] if lab.glue_paths else []
-    recipe = [
-        "build 1",
+    recipe: list[cache.Piece] = [
+        "build 2",
         compiler(),
         " ".join(flags),
         " ".join(lab.build.libraries),
         lab.header_path.read_bytes(),
+        module.FAULTS.read_bytes(),
     ]
     name = cache.key(*recipe, *glue, "|", *parts)
     folder = cache.fetch("build", name, lambda place: _compile(place, tier, lab, files, variant, flags))
@@ -125,7 +131,12 @@ def _compile(
         with_macros = [_Step(tier, lab, scratch, _preprocess(flags, source)) for source in checked]
         compiled = compiling.finish(lab.limits.build_s)
         preprocessed = [step.finish(lab.limits.build_s) for step in with_macros]
+        for step in (compiled, *preprocessed):
+            if step.status != 0 and step.stderr.startswith(_LAUNCHERS):
+                raise RuntimeError(f"the sandbox could not start the compiler: {step.stderr.strip()[-400:]}")
         failure = _judge(compiled, preprocessed, files, scratch / "src")
+        if failure and any(_was_stopped(step) for step in (compiled, *preprocessed)):
+            raise BuildFailed(failure["summary"], failure["detail"])  # not kept: next time it may be faster
         library = scratch / "out" / module.LIBRARY
         if failure is None:
             if library.is_symlink() or not library.is_file():
@@ -158,6 +169,8 @@ class _Outcome:
     status: int | None
     stdout: str
     stderr: str
+    is_whole: bool
+    """Is all of the standard output here?"""
 
 
 class _Step:
@@ -172,6 +185,7 @@ class _Step:
             environment={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TMPDIR": "/tmp"},
             working_directory=scratch / "src",
             policy="processes",
+            proc=False,
             tmp_mib=256,
             cpu_s=int(lab.limits.build_s) + 1,
             memory_mib=lab.limits.build_memory_mib,
@@ -183,15 +197,21 @@ class _Step:
         try:
             status: int | None = self._process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            end(self._process)
             self._process.wait()
             status = None
+        is_whole = os.fstat(self._files[0].fileno()).st_size <= _MAX_PREPROCESSED
         texts = []
         for file, limit in zip(self._files, (_MAX_PREPROCESSED, _KEPT_OUTPUT), strict=True):
             file.seek(0)
             texts.append(file.read(limit).decode("utf-8", "replace"))
             file.close()
-        return _Outcome(status, texts[0], texts[1])
+        return _Outcome(status, texts[0], texts[1], is_whole)
+
+
+def _was_stopped(step: _Outcome) -> bool:
+    """Did it run into a limit, or did the machine run out of memory?"""
+    return step.status is None or "signal terminated program" in step.stderr
 
 
 def _judge(
@@ -199,7 +219,8 @@ def _judge(
 ) -> dict[str, str] | None:
     """None when the build may be used, else the failure's summary and detail."""
     sources = {name: data.decode("utf-8", "replace") for name, data in files.items()}
-    if any(step.status is None or len(step.stdout) >= _MAX_PREPROCESSED for step in preprocessed):
+    unread = any(step.status != 0 or not step.is_whole for step in preprocessed)
+    if unread and (compiled.status == 0 or not all(step.is_whole for step in preprocessed)):
         return {"summary": "the preprocessor took too long or made too much text", "detail": ""}
     violations = policy.check("".join(step.stdout for step in preprocessed), sources)
     if violations:
@@ -213,9 +234,7 @@ def _judge(
     if compiled.status is None:
         return {"summary": "the compiler took too long", "detail": "Compiling this ran into the time limit."}
     found = diagnostics.parse(compiled.stderr, folder=str(folder))
-    shown = [
-        diagnostics.render(item, sources.get(item.file)) for item in found if item.severity == "error"
-    ]
+    shown = [diagnostics.render(item, sources.get(item.file)) for item in found if item.severity == "error"]
     if not shown:
         return {"summary": "the compiler gave up", "detail": compiled.stderr[-4000:]}
     return {"summary": diagnostics.summarise(found), "detail": "\n".join(shown[:5])}

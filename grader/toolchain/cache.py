@@ -7,6 +7,7 @@ import functools
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -42,27 +43,44 @@ def root() -> Path:
     else:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "grader"
     folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+    _open_to_all(folder)
     return folder
 
 
 def fetch(kind: str, name: str, build: Callable[[Path], None]) -> Path:
     """The folder `kind/name`, built by `build(empty folder)` the first time. Safe with several graders at once.
 
-    Whatever `build` raises leaves nothing behind.
+    Whatever `build` raises leaves nothing behind. Raises OSError when the disk or the folder does not allow it.
     """
     place = root() / kind / name
     if place.is_dir():
         return place
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    _open_to_all(place.parent)
     scratch = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{name[:12]}."))
     try:
         build(scratch)
-        scratch.chmod(0o755)
-        with contextlib.suppress(OSError):  # somebody else was faster: theirs is as good
+        for path in (scratch, *scratch.rglob("*")):
+            _open_to_all(path)
+        try:
             scratch.rename(place)
+        except OSError:  # perhaps somebody else was faster: theirs is as good
+            if not place.is_dir():
+                raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return place
+
+
+def _open_to_all(path: Path) -> None:
+    """Readable by the sandbox's user, whatever the umask of whoever runs the grader."""
+    mode = path.lstat().st_mode
+    wanted = mode | (0o555 if stat.S_ISDIR(mode) else 0o555 if mode & 0o100 else 0o444)
+    if wanted != mode and not stat.S_ISLNK(mode):
+        with contextlib.suppress(
+            PermissionError
+        ):  # somebody else's folder, who may have opened it in another way
+            path.chmod(stat.S_IMODE(wanted))
 
 
 def scratch_folder() -> Path:

@@ -77,21 +77,29 @@ def _is_function(node: Any) -> bool:
 
 def _function(ffi: Any, node: Any) -> Function:
     declared = node.type.args.params if node.type.args else []
-    parameters = [_parameter(ffi, item) for item in declared if isinstance(item, c_ast.Decl)]
-    return Function(node.name, tuple(parameters))
+    named = [item for item in declared if isinstance(item, (c_ast.Decl, c_ast.Typename))]
+    parameters = [_parameter(ffi, item, number) for number, item in enumerate(named, 1)]
+    return Function(node.name, tuple(item for item in parameters if item.type.kind != "void"))
 
 
-def _parameter(ffi: Any, node: Any) -> Parameter:
-    nameless = c_generator.CGenerator().visit(c_ast.Typename(None, node.quals, None, node.type))
+def _parameter(ffi: Any, node: Any, number: int) -> Parameter:
+    """A parameter as C passes it: an array is a pointer to its items. Without a name its place names it."""
     target = node.type.type if isinstance(node.type, (c_ast.PtrDecl, c_ast.ArrayDecl)) else None
+    while isinstance(target, c_ast.ArrayDecl):
+        target = target.type
     is_const = "const" in (getattr(target, "quals", None) or [])
-    return Parameter(node.name, ffi.typeof(_without_name(nameless, node.name)), is_const)
+    declared = ffi.typeof(_nameless(node))
+    passed = ffi.typeof(ffi.getctype(declared.item, "*")) if declared.kind == "array" else declared
+    return Parameter(node.name or f"number {number}", passed, is_const)
 
 
-def _without_name(declaration: str, name: str) -> str:
-    """'const float *A' -> 'const float *'; pycparser's generator prints the declared name of a type."""
-    head, found, tail = declaration.rpartition(name)
-    return head + tail if found else declaration
+def _nameless(node: Any) -> str:
+    """A parameter's type in C: 'const float *' of 'const float *A'."""
+    innermost = node.type
+    while not isinstance(innermost, c_ast.TypeDecl):
+        innermost = innermost.type
+    innermost.declname = None
+    return str(c_generator.CGenerator().visit(c_ast.Typename(None, node.quals, None, node.type)))
 
 
 def declarations(header: Path) -> str:

@@ -24,6 +24,7 @@ from grader.toolchain.interface import Interface
 LIBRARY = "libsubmission.so"
 _RUNNER = Path(grader.runner.__file__).parent
 _SUPPORT = [_RUNNER / "guest_support.c", _RUNNER / "guest_support.h"]
+FAULTS = _RUNNER / "faults.c"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def prepare(header: Path, others: tuple[Path, ...] = ()) -> Module:
     Raises RuntimeError with the compiler's words when Python's headers or a compiler are missing, ValueError when
     cffi does not understand a declaration.
     """
-    support = [path.read_bytes() for path in (*_SUPPORT, _RUNNER / "faults.c")]
+    support = [path.read_bytes() for path in (*_SUPPORT, FAULTS)]
     texts = [path.read_bytes() for path in (header, *others)]
     name = cache.key("module 2", sys.version, cffi.__version__, *texts, *support)
     extra = "\n".join(interface.declarations(path) for path in (*others, _SUPPORT[1]))
@@ -76,8 +77,10 @@ def _build(place: Path, header: Path, others: tuple[Path, ...], declared: Interf
     folders = dict.fromkeys([header.parent, *(path.parent for path in others), _RUNNER])
     include = [f"-I{path}" for path in (*folders, sysconfig.get_paths()["include"])]
     shared = ["gcc", "-O2", "-fPIC", *include]
-    _run([*shared, "-Wno-cast-function-type", "-c", str(place / "promises.c"), "-o", str(place / "promises.o")])
-    _run([*shared, "-c", str(_RUNNER / "faults.c"), "-o", str(place / "faults.o")])
+    _run(
+        [*shared, "-Wno-cast-function-type", "-c", str(place / "promises.c"), "-o", str(place / "promises.o")]
+    )
+    _run([*shared, "-c", str(FAULTS), "-o", str(place / "faults.o")])
     # A stand-in with the library's name: the loader takes the submission's own when the module is used.
     stand_in = place / LIBRARY
     _run([*shared, "-shared", f"-Wl,-soname,{LIBRARY}", str(place / "empty.c"), "-o", str(stand_in)])

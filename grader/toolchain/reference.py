@@ -39,7 +39,7 @@ def prepare(lab: Lab) -> BuiltReference:
     support = [_SUPPORT.with_suffix(suffix) for suffix in (".c", ".h")]
     libraries = _package_libraries(lab.reference.package)
     texts = [path.read_bytes() for path in (source, lab.header_path, *support)]
-    name = cache.key("reference 1", build.compiler(), cache.stamp(libraries), *texts)
+    name = cache.key("reference 1", " ".join(_FLAGS), build.compiler(), cache.stamp(libraries), *texts)
     folder = cache.fetch("reference", name, lambda place: _build(place, lab, source, libraries))
     return BuiltReference(folder, module.prepare(lab.header_path, (support[1],)))
 

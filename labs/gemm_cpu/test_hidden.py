@@ -23,7 +23,7 @@ SIZE_MAX = 2**64 - 1
 
 
 @must
-@points(3)
+@points(2)
 def test_every_small_shape(gemm, rng):
     """All shapes with sides 0 .. 33 around the usual tile sizes: every kind of edge tile occurs."""
     for m, n, k in sorted(itertools.product(SMALL, repeat=3), key=lambda shape: (sum(shape), shape)):
@@ -72,10 +72,11 @@ def test_random_shapes(gemm, rng):
 
 
 @points(1)
-def test_a_product_of_two_thousand(library, rng):
-    """A large product crosses every block boundary many times; checked with random vectors."""
-    large = problem(rng, 2000, 1999, 2001)
-    check(library.call("gemm_f32", *large.arguments, case=large.label, timeout_s=120) == 0, "the call failed")
+def test_a_large_product(library, rng):
+    """A large product crosses every block boundary; checked with random vectors."""
+    large = problem(rng, 2000, 401, 1301)
+    status = library.call("gemm_f32", *large.arguments, case=large.label, timeout_s=60)
+    check(status == 0, "the call failed", case=large.label, expected=0, got=status)
     large.verify_by_projection(rng, rounds=5)
 
 
@@ -94,7 +95,8 @@ def test_padding_of_the_inputs_is_not_used(gemm, rng, ta, tb):
 def test_padding_of_c_is_left_alone(gemm, rng):
     """The gaps between the rows of C are not yours: a kernel that stores whole tiles writes there."""
     for shape in ((2, 3, 4), (7, 17, 5), (13, 31, 40), (50, 50, 300)):
-        gemm(problem(rng, *shape, padding=(0, 0, 9), beta=0.5))
+        for beta in (0.0, 0.5):
+            gemm(problem(rng, *shape, padding=(0, 0, 9), beta=beta))
 
 
 # --- alpha and beta -----------------------------------------------------------------------------------------------
@@ -198,9 +200,21 @@ def test_threaded_results_repeat_bit_for_bit(library, rng):
 
 
 @points(1)
+@variant("faults")
+def test_fewer_threads_are_enough(library, rng):
+    """When the system refuses another thread, the work is done by those that there are."""
+    for allowed in (0, 1, 2):
+        item = problem(rng, 120, 110, 100, beta=1.0)
+        library.call("guest_fail_thread", allowed)
+        case = f"{item.label} nthreads=4, but only {allowed} can be started"
+        check(library.call("gemm_f32_mt", *item.arguments, 4, case=case) == 0, "the call failed", case=case)
+        item.verify()
+
+
+@points(1)
 def test_two_callers_at_once(library, rng):
     """A library may be called from two threads at a time: a static buffer belongs to both of them."""
-    for _ in range(8):
+    for _ in range(4):
         one, two = problem(rng, 150, 160, 170), problem(rng, 140, 130, 180)
         library.call("gemm_two_callers", *_pair(one), *_pair(two), case=f"{one.label}; and {two.label}")
         for part in (one, two):
@@ -316,7 +330,7 @@ def test_inputs_stay_unchanged(gemm, rng):
 
 
 @category("hygiene")
-@points(2)
+@points(1)
 def test_wrong_arguments_are_refused(library, rng):
     """-EINVAL for a wrong operand, a leading dimension that is too small, a missing matrix; C stays as it was."""
     good = problem(rng, 4, 5, 6, beta=1.0)
@@ -344,6 +358,36 @@ def test_wrong_arguments_are_refused(library, rng):
 
 @category("hygiene")
 @points(1)
+def test_what_is_not_read_may_be_missing(library, rng):
+    """NULL is fine for a matrix that is never read; an empty C still has its arguments checked."""
+    item = problem(rng, 4, 5, 6, beta=1.0)
+    ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc = item.arguments
+    fine = {
+        "alpha = 0, A = B = NULL": (ta, tb, m, n, k, 0.0, None, lda, None, ldb, beta, c, ldc),
+        "k = 0, A = B = NULL": (ta, tb, m, n, 0, alpha, None, lda, None, ldb, beta, c, ldc),
+        "m = 0, all NULL": (ta, tb, 0, n, k, alpha, None, lda, None, ldb, beta, None, ldc),
+        "n = 0, all NULL": (ta, tb, m, 0, k, alpha, None, lda, None, ldb, beta, None, ldc),
+    }
+    for case, arguments in fine.items():
+        status = library.call("gemm_f32", *arguments, case=case)
+        check(status == 0, "a correct call was refused", case=case, expected=0, got=status)
+    status = library.call("gemm_f32", ta, tb, 0, n, k, alpha, a, k - 1, b, ldb, beta, c, ldc, case="m = 0, lda = k - 1")
+    check(status == -errno.EINVAL, "an empty C hid a wrong lda", expected="-EINVAL", got=status)
+
+
+@category("hygiene")
+@points(1)
+def test_nothing_is_printed(gemm, library, rng):
+    """A library speaks through its return values: no debugging output is left."""
+    for shape in ((1, 1, 1), (70, 70, 300)):
+        gemm(problem(rng, *shape))
+        gemm(problem(rng, *shape), threads=2)
+    printed = library.printed()
+    check(not printed, f"it printed {len(printed)} characters", got=printed[:80])
+
+
+@category("hygiene")
+@points(1)
 def test_sizes_beyond_memory_are_refused(library, rng):
     """A matrix of more bytes than size_t can count is -EOVERFLOW, before anything is touched."""
     good = problem(rng, 4, 4, 4)
@@ -361,7 +405,7 @@ def test_sizes_beyond_memory_are_refused(library, rng):
 
 
 @category("hygiene")
-@points(2)
+@points(1)
 @variant("faults")
 def test_out_of_memory_leaves_c_unchanged(library, rng):
     """Every allocation may fail: then the answer is -ENOMEM, C is as before, and nothing is lost."""
@@ -385,7 +429,7 @@ def test_out_of_memory_leaves_c_unchanged(library, rng):
 
 
 @category("hygiene")
-@points(1)
+@points(0.5)
 @variant("faults")
 def test_memory_is_given_back(library, rng):
     """After every call as much memory is free as before it."""
@@ -398,13 +442,28 @@ def test_memory_is_given_back(library, rng):
 
 
 @category("hygiene")
+@points(0.5)
+def test_repeated_calls_take_no_more_memory(library, rng):
+    """A thread that nobody joins keeps its stack: a hundred calls later the memory is gone."""
+    item = problem(rng, 64, 64, 64)
+    arguments = (*item.arguments, 4)
+    check(library.call("gemm_f32_mt", *arguments, case=item.label) == 0, "the call failed", case=item.label)
+    before = library.memory_mib()
+    for _ in range(30):
+        library.call("gemm_f32_mt", *arguments, case=item.label)
+    grown = library.memory_mib() - before
+    check(grown < 64, f"thirty calls on 4 threads took {grown:.0f} MiB of address space", expected="less than 64 MiB")
+
+
+@category("hygiene")
 @points(1)
 @variant("faults")
 def test_workspace_stays_small(library, rng):
-    """Packing needs a few blocks, not copies of the whole matrices: at most 32 MiB here."""
-    item = problem(rng, 3000, 1500, 3000)
-    library.call("guest_fail_allocation", -1)
-    status = library.call("gemm_f32", *item.arguments, case=item.label, timeout_s=120)
-    check(status == 0, "the call failed", case=item.label, expected=0, got=status)
-    peak = library.call("guest_peak_bytes")
-    check(peak <= 32 << 20, f"the workspace grew to {peak / 2**20:.1f} MiB", case=item.label, expected="at most 32 MiB")
+    """Packing needs a few blocks, not copies of whole matrices: at most 32 MiB here."""
+    for m, n in ((48, 3000), (3000, 48)):
+        item = problem(rng, m, n, 3000)
+        library.call("guest_fail_allocation", -1)
+        status = library.call("gemm_f32", *item.arguments, case=item.label, timeout_s=60)
+        check(status == 0, "the call failed", case=item.label, expected=0, got=status)
+        peak = library.call("guest_peak_bytes") / 2**20
+        check(peak <= 32, f"the workspace grew to {peak:.1f} MiB", case=item.label, expected="at most 32 MiB")

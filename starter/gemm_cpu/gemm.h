@@ -35,7 +35,10 @@ typedef enum { GEMM_N = 0, GEMM_T = 1 } gemm_op;
 int gemm_f32(gemm_op ta, gemm_op tb, size_t m, size_t n, size_t k, float alpha, const float *A, size_t lda,
              const float *B, size_t ldb, float beta, float *C, size_t ldc);
 
-/* The same, on up to nthreads threads; nthreads < 1 is -EINVAL. Equal inputs give bit-identical results. */
+/*
+ * The same, on up to nthreads threads, or fewer where the system refuses to start one; nthreads < 1 is -EINVAL.
+ * Equal inputs give bit-identical results.
+ */
 int gemm_f32_mt(gemm_op ta, gemm_op tb, size_t m, size_t n, size_t k, float alpha, const float *A, size_t lda,
                 const float *B, size_t ldb, float beta, float *C, size_t ldc, int nthreads);
 

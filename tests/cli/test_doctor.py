@@ -1,0 +1,280 @@
+"""`grader doctor` says what can be judged here, and nothing that is missing keeps it from saying so."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from grader import doctor
+from grader.cli.doctor import render
+from grader.doctor import Finding
+from grader.lab import load_lab
+from grader.sandbox.confine import Tier
+from grader.testing.checks import NotJudged
+from grader.timing.fitness import cpu_info
+
+ROOT = Path(__file__).parents[2]
+ALL_WELL = {
+    name: Finding(name, "yes", "here", "fine")
+    for name in ("C compiler", "sanitizers", "Python", "CPU", "cores", "sandbox", "valgrind", "GPU", "cache")
+}
+WORKING_REFERENCE = Finding("reference of gemm_cpu", "yes", "OpenBLAS", "timed tests")
+
+
+@pytest.fixture
+def lab():
+    return load_lab("gemm_cpu", ROOT)
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """An otherwise empty PATH: `tools(name, script)` puts a program there."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+
+    def put(name: str, script: str) -> None:
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+
+    return put
+
+
+def printed(found: list[Finding], width: int = 80, encoding: str = "utf-8") -> str:
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    render(found, Console(file=file, width=width))
+    file.seek(0)
+    return file.read()
+
+
+def test_it_looks_at_everything_once_and_at_every_lab():
+    names = [finding.name for finding in doctor.findings(ROOT)]
+    assert len(names) == len(set(names))
+    expected = {"C compiler", "Python", "sandbox", "quiet", "GPU", "reference of gemm_cpu", "lab gemm_cpu"}
+    assert expected <= set(names)
+
+
+@pytest.mark.parametrize(
+    "environment", [{"PATH": "/nonexistent"}, {"PATH": ""}, {"GRADER_CACHE": "/proc/no"}]
+)
+def test_the_command_succeeds_whatever_is_missing(environment):
+    answer = subprocess.run(
+        [sys.executable, "-m", "grader", "doctor"],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert "✗   lab gemm_cpu" in answer.stdout
+    assert "To mend" in answer.stdout
+
+
+def test_without_a_course_it_speaks_of_the_machine_only(tmp_path):
+    assert not [finding for finding in doctor.findings(tmp_path) if "gemm" in finding.name]
+
+
+def test_a_wrong_lab_is_a_finding_that_says_what_is_wrong(tmp_path):
+    (tmp_path / "labs" / "broken").mkdir(parents=True)
+    (tmp_path / "labs" / "broken" / "lab.yaml").write_text("schema: 1\nid: broken\ncolour: red\n")
+    broken = doctor.findings(tmp_path)[-1]
+    assert (broken.name, broken.status) == ("lab broken", "no")
+    assert "colour" in broken.found
+
+
+def test_a_check_that_breaks_is_a_finding(monkeypatch):
+    def breaks():
+        raise KeyError("a surprise")
+
+    monkeypatch.setattr(doctor, "_cpu", breaks)
+    broken = next(finding for finding in doctor.findings(ROOT / "docs") if finding.name == "CPU")
+    assert broken.status == "no"
+    assert "KeyError: 'a surprise'" in broken.found
+
+
+# --- What it finds ------------------------------------------------------------------------------------------
+
+
+def test_a_compiler_without_the_c_librarys_headers_is_not_enough(tools):
+    tools("gcc", 'test "$1" = --version && echo "gcc 12.2.0"')
+    found = doctor._compiler()
+    assert found.status == "no"
+    assert "headers" in found.found
+    assert "libc6-dev" in found.mend
+
+
+def test_a_compiler_that_the_sandbox_does_not_see_is_not_enough(tools, monkeypatch):
+    tools("gcc", "echo gcc 12.2.0")
+    monkeypatch.setattr(doctor, "_SANDBOX_PATH", "/nonexistent")
+    found = doctor._compiler()
+    assert found.status == "no"
+    assert "sandbox" in found.found
+
+
+def test_a_compiler_without_a_sanitizer_names_it(tools):
+    tools("gcc", "case $1 in *asan*) echo /usr/lib/libasan.so ;; *) echo libtsan.so ;; esac")
+    found = doctor._sanitizers()
+    assert (found.status, found.found) == ("no", "missing: thread")
+
+
+def test_a_missing_python_header_is_named_with_its_place(monkeypatch):
+    monkeypatch.setattr(doctor.sysconfig, "get_paths", lambda: {"include": "/nowhere/include"})
+    found = doctor._python()
+    assert found.status == "no"
+    assert "/nowhere/include/Python.h" in found.found
+    assert "python3-dev" in found.mend
+
+
+def test_a_cpu_without_avx2_is_said(monkeypatch):
+    old = replace(cpu_info(), name="Old CPU", isa=("sse4_2",))
+    monkeypatch.setattr(doctor.fitness, "cpu_info", lambda: old)
+    assert doctor._cpu().status == "partly"
+    assert "Old CPU: sse4_2" in doctor._cpu().found
+
+
+def test_a_busy_machine_is_said(monkeypatch):
+    monkeypatch.setattr(doctor.fitness, "taken_elsewhere", lambda *ignored: 0.42)
+    found = doctor._quiet()
+    assert found.status == "partly"
+    assert "others take 42%" in found.found
+
+
+def test_a_quiet_machine_needs_no_mending(monkeypatch):
+    monkeypatch.setattr(doctor.fitness, "taken_elsewhere", lambda *ignored: 0.03)
+    assert (doctor._quiet().status, doctor._quiet().mend) == ("yes", "")
+
+
+@pytest.mark.parametrize(("name", "status"), [("A", "yes"), ("B", "partly"), ("C", "partly"), ("D", "no")])
+def test_the_sandboxs_tier_decides_what_grades_are_possible(monkeypatch, name, status):
+    monkeypatch.setattr(
+        doctor.probe, "best_tier", lambda: Tier(name, "confined", () if name == "A" else ("x",))
+    )
+    assert doctor._sandbox().status == status
+    assert f"tier {name}" in doctor._sandbox().found
+
+
+def test_without_bubblewrap_the_mend_is_to_install_it(tools, monkeypatch):
+    tools("apt-get", "")
+    monkeypatch.setattr(doctor.probe, "best_tier", lambda: Tier("D", "not isolated"))
+    assert doctor._sandbox().mend.endswith("apt-get install bubblewrap")
+
+
+def test_without_apt_the_mend_names_the_packages_all_the_same(tools):
+    assert doctor._valgrind().mend.startswith("install valgrind with this system's package manager")
+
+
+def test_gpus_are_counted(tools):
+    tools("nvidia-smi", 'echo "NVIDIA H100, 81559 MiB, 570.1"; echo "NVIDIA H100, 81559 MiB, 570.1"')
+    found = doctor._gpu()
+    assert (found.status, found.found) == ("yes", "NVIDIA H100, 81559 MiB, 570.1 and 1 more")
+
+
+@pytest.mark.parametrize("script", ["exit 9", "exec sleep 60", "kill -9 $$", "printf ''"])
+def test_a_driver_that_fails_or_hangs_counts_as_no_gpu(tools, monkeypatch, script):
+    monkeypatch.setattr(doctor, "_PATIENCE_S", 0.3)
+    tools("nvidia-smi", script.replace("sleep", "/bin/sleep"))
+    assert doctor._gpu().status == "partly"
+
+
+def test_without_a_gpu_nobody_is_sent_to_install_cupy(tools, monkeypatch):
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    assert doctor._cupy().mend == ""
+    tools("nvidia-smi", "echo NVIDIA H100")
+    assert doctor._cupy().mend.endswith("pip install cupy-cuda12x")
+    tools("nvcc", "echo Cuda compilation tools, release 13.0, V13.0.88")
+    assert doctor._cupy().mend.endswith("pip install cupy-cuda13x")
+
+
+def test_the_cache_is_measured(tmp_path, monkeypatch):
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "big").write_bytes(bytes(3 << 20))
+    (tmp_path / "build" / "dangling").symlink_to("nowhere")
+    monkeypatch.setattr(doctor.cache, "root", lambda: tmp_path)
+    assert f"{tmp_path}: 3 MiB used" in doctor._cache().found
+
+
+@pytest.mark.parametrize(
+    "error", [NotJudged("kernels for SkylakeX"), RuntimeError("kernels for SkylakeX\nmore")]
+)
+def test_a_reference_that_does_not_work_is_said_in_one_line(lab, monkeypatch, error):
+    def refuse(*ignored):
+        raise error
+
+    monkeypatch.setattr(doctor, "reference_of", refuse)
+    found = doctor._reference(lab)
+    assert (found.status, found.found) == ("no", "kernels for SkylakeX")
+
+
+# --- What it means for a lab --------------------------------------------------------------------------------
+
+
+def test_where_all_is_well_all_of_a_lab_is_judged(lab):
+    assert doctor.lab_finding(lab, ALL_WELL, WORKING_REFERENCE).status == "yes"
+
+
+@pytest.mark.parametrize(
+    ("broken", "loss"),
+    [
+        ("sandbox", "hidden tests"),
+        ("valgrind", "simulated CPU"),
+        ("sanitizers", "sanitizers"),
+    ],
+)
+def test_a_missing_tool_costs_a_lab_the_tests_that_use_it(lab, broken, loss):
+    machine = {**ALL_WELL, broken: Finding(broken, "no", "gone", "lost")}
+    found = doctor.lab_finding(lab, machine, WORKING_REFERENCE)
+    assert found.status == "partly"
+    assert loss in found.found
+
+
+def test_without_its_reference_a_lab_has_no_duels(lab):
+    found = doctor.lab_finding(lab, ALL_WELL, replace(WORKING_REFERENCE, status="no"))
+    assert (found.status, found.found) == ("partly", "all but: duels with the reference")
+
+
+@pytest.mark.parametrize("broken", ["C compiler", "Python", "cache"])
+def test_what_everything_needs_stops_every_lab(lab, broken):
+    machine = {**ALL_WELL, broken: Finding(broken, "no", "gone", "lost")}
+    assert doctor.lab_finding(lab, machine, WORKING_REFERENCE).status == "no"
+
+
+@pytest.mark.parametrize(
+    ("hardware", "reason"),
+    [({"isa": ["avx9"]}, "this CPU has no avx9"), ({"gpu": True}, "it needs a GPU")],
+)
+def test_hardware_that_is_not_here_stops_a_lab(lab, hardware, reason):
+    wanted = lab.model_copy(update={"hardware": lab.hardware.model_copy(update=hardware)})
+    machine = {**ALL_WELL, "GPU": Finding("GPU", "partly", "none", "no GPU")}
+    found = doctor.lab_finding(wanted, machine, WORKING_REFERENCE)
+    assert (found.status, found.found) == ("no", f"nothing: {reason}")
+
+
+# --- How it is shown ----------------------------------------------------------------------------------------
+
+
+def test_a_command_that_mends_stays_on_one_line():
+    command = "sudo sysctl -w " + "kernel.a_very_long_name" * 6 + "=0"
+    text = printed([Finding("sandbox", "no", "tier D", "practice only", command)], width=60)
+    assert f"  ✗ sandbox: {command}\n" in text
+
+
+def test_where_nothing_is_wrong_it_says_so():
+    assert "everything can be judged here" in printed([ALL_WELL["CPU"]])
+
+
+def test_text_from_the_machine_is_never_markup():
+    assert "[bold]CPU[/nonsense]" in printed([replace(ALL_WELL["CPU"], found="[bold]CPU[/nonsense]")])
+
+
+def test_a_terminal_without_unicode_gets_plain_signs():
+    text = printed([ALL_WELL["CPU"], Finding("GPU", "no", "none", "none")], encoding="ascii")
+    assert "+ | CPU" in text
+    assert "x | GPU" in text

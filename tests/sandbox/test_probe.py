@@ -1,0 +1,83 @@
+"""The tier is found out by trying."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from grader.sandbox import probe
+from tests.conftest import needs
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """best_tier without its memory."""
+    monkeypatch.setattr(probe, "best_tier", probe.best_tier.__wrapped__)
+    return monkeypatch
+
+
+def test_a_machine_without_bubblewrap_has_tier_d(fresh: pytest.MonkeyPatch) -> None:
+    fresh.setenv("PATH", "/nonexistent")
+    tier = probe.best_tier()
+    assert tier.name == "D"
+    assert "file isolation" in tier.missing
+    assert "apt-get install bubblewrap" in probe.why_not_better(tier)
+
+
+def put_first(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
+    """A `bwrap` of our own that the sandbox's user may start."""
+    program = folder / "bin" / "bwrap"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    for path in (program, program.parent):
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
+def test_a_bubblewrap_that_fails_is_as_good_as_none(fresh: pytest.MonkeyPatch, folder: Path) -> None:
+    put_first(fresh, folder, "echo confined; exit 1")
+    tier = probe.best_tier()
+    assert tier.name == "D"
+    assert probe.why_not_better(tier)
+
+
+def test_a_bubblewrap_that_does_nothing_is_as_good_as_none(fresh: pytest.MonkeyPatch, folder: Path) -> None:
+    put_first(fresh, folder, "exit 0")
+    assert probe.best_tier().name == "D"
+
+
+def test_an_older_bubblewrap_still_gives_tier_a(fresh: pytest.MonkeyPatch) -> None:
+    works = probe._works
+    fresh.setattr(
+        probe, "_works", lambda tier: not tier.no_nested_userns and tier.name == "A" and works(tier)
+    )
+    if works(probe._candidates(0)[1]):
+        assert (probe.best_tier().name, probe.best_tier().no_nested_userns) == ("A", False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="tier B is root's")
+@needs("bwrap")
+def test_root_without_user_namespaces_has_tier_b(fresh: pytest.MonkeyPatch) -> None:
+    works = probe._works
+    fresh.setattr(probe, "_works", lambda tier: tier.name != "A" and works(tier))
+    tier = probe.best_tier()
+    assert tier.name == "B" and tier.missing
+    assert probe.why_not_better(tier)
+
+
+def test_an_ordinary_user_has_no_tier_b(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert [tier.name for tier in probe._candidates(0)] == ["A", "A", "D"]
+    assert {tier.drop_to_uid for tier in probe._candidates(0)} == {None}
+
+
+def test_slots_are_different_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    users = {probe._candidates(slot)[0].drop_to_uid for slot in range(4)}
+    assert len(users) == 4 and 0 not in users
+
+
+def test_the_best_tier_needs_no_advice() -> None:
+    assert probe.why_not_better(probe._candidates(0)[0]) == ""
