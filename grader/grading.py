@@ -11,6 +11,7 @@ import secrets
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +127,7 @@ def _judge(
         *(f"--benchmark-json={recorded}", f"--benchmark-storage=file://{scratch}"),
     ]
     try:
-        with _quiet() as told, _modules_of(lab):
+        with _alone() as told, _modules_of(lab):
             status = pytest.main(arguments, plugins=[plugin])
         if plugin.interrupted:
             raise KeyboardInterrupt
@@ -140,11 +141,19 @@ def _judge(
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[io.StringIO]:
-    """What pytest, its plugins and the lab's tests print; the listener writes to the streams that it had before."""
-    told = io.StringIO()
-    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
-        yield told
+def _alone() -> Iterator[io.StringIO]:
+    """pytest without options or warning filters from outside; gives what it, its plugins and the tests print.
+
+    The listener writes to the stream that it had before.
+    """
+    told, options = io.StringIO(), os.environ.pop("PYTEST_ADDOPTS", None)
+    try:
+        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield told
+    finally:
+        if options is not None:
+            os.environ["PYTEST_ADDOPTS"] = options
 
 
 _BROKEN = (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)

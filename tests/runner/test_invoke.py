@@ -148,7 +148,7 @@ class TestMistakesOfALab:
             (
                 "tiny_mean",
                 (np.zeros(2, np.float32), 2),
-                r"parameter values: double const \* does not point to float32",
+                r"parameter values: double \* does not point to float32",
             ),
             (
                 "tiny_scale",
@@ -190,7 +190,7 @@ class TestDamage:
             act(hostile, 1, edge="start")
 
     def test_a_write_before_the_start_is_noticed_inside_the_pages(self, hostile, act) -> None:
-        with pytest.raises(Damage, match="wrote 8 bytes before the start of output"):
+        with pytest.raises(Damage, match="wrote 5 bytes before the start of output"):
             act(hostile, 12)
 
     def test_an_honest_call_afterwards_is_fine(self, hostile, act) -> None:
@@ -205,11 +205,11 @@ class TestTheFirstByteOutside:
     @pytest.mark.parametrize(
         ("deed", "edge", "words"),
         [
-            (1, "end", "it wrote 1 bytes past the end of output"),
-            (2, "start", "it wrote 4 bytes before the start of output"),
+            (1, "end", "it wrote past the end of output$"),
+            (2, "start", "it wrote before the start of output$"),
             (3, "end", "it wrote to input, which is const"),
             (3, "inside", "it wrote to input, which is const"),
-            (4, "end", "it read 1 bytes past the end of input"),
+            (4, "end", "it read past the end of input$"),
             (5, "end", "it wrote through a NULL pointer"),
             (6, "end", "the stack overflowed"),
             (8, "end", "a misaligned address in an aligned vector load or store"),

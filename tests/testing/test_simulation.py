@@ -85,15 +85,11 @@ def run(lab, code: str, count: int = 8, cache: Cache | None = None) -> tuple[Cou
 
 
 @needs("valgrind")
-def test_a_call_is_counted_and_its_output_comes_back(lab):
+def test_a_call_is_counted_alike_every_time_and_its_output_comes_back(lab):
     counts, out = run(lab, source())
+    assert run(lab, source())[0] == counts
     assert 3 * STEPS < counts.instructions < 6 * STEPS
     assert list(out) == [1, 4, 7, 10, 13, 16, 19, 22]
-
-
-@needs("valgrind")
-def test_counts_are_the_same_again(lab):
-    assert run(lab, source(0.01))[0] == run(lab, source(0.01))[0]
 
 
 @needs("valgrind")
@@ -111,7 +107,8 @@ def test_a_larger_cache_keeps_what_was_read_before(lab):
 FORGED = r"""
 #include <sys/stat.h>
 #include <unistd.h>
-static const char lie[] = "==2== Events    : Ir Dr Dw I1mr D1mr D1mw ILmr DLmr DLmw\n==2== Collected : 1 1 1 1 1 1 1 1 1\n";
+static const char lie[] = "==2== Events    : Ir Dr Dw I1mr D1mr D1mw ILmr DLmr DLmw\n"
+                          "==2== Collected : 1 1 1 1 1 1 1 1 1\n";
 """
 FORGING = """\
     for (int fd = 0; fd < 2000; fd++) {
@@ -130,7 +127,7 @@ def test_a_submission_cannot_write_the_log(lab):
 
 @needs("valgrind")
 def test_calling_itself_hides_nothing(lab):
-    deeper = "    if (depth++ == 0) {\n        steps_apply(count, in, out);\n        depth = 0;\n        return;\n    }\n"
+    deeper = "    if (depth++ == 0) { steps_apply(count, in, out); depth = 0; return; }\n"
     counts, _ = run(lab, source(1.0, "static int depth;\n", deeper + steps.LOOP))
     assert counts.instructions > 6 * STEPS
 
@@ -154,13 +151,6 @@ def test_no_work_is_done_in_threads_which_are_not_counted(lab):
 
 
 @needs("valgrind")
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        ("    __builtin_trap();\n", "on a simulated CPU, "),
-        ("    out[count] = 1;\n", "wrote 4 bytes past the end of out"),
-    ],
-)
-def test_what_goes_wrong_there_is_the_submissions(lab, body, words):
-    with pytest.raises(CheckFailed, match=words):
-        run(lab, source(0.0, body=steps.LOOP + body))
+def test_what_goes_wrong_there_is_the_submissions(lab):
+    with pytest.raises(CheckFailed, match="on a simulated CPU, wrote 1 bytes past the end of out"):
+        run(lab, source(0.0, body=steps.LOOP + "    out[count] = 1;\n"))
