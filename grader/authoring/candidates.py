@@ -80,7 +80,12 @@ def of_lab(lab: Lab) -> list[Candidate]:
         mutant = _read(path, _Mutant)
         candidates.append(
             Candidate(
-                "mutant", path.parent.name, _base(lab, path, mutant), mutant.edits, mutant.caught_by, why=mutant.why
+                "mutant",
+                path.parent.name,
+                _base(lab, path, mutant),
+                mutant.edits,
+                mutant.caught_by,
+                why=mutant.why,
             )
         )
     for path in sorted(lab.folder.glob("cheats/*/cheat.yaml")):
@@ -111,7 +116,9 @@ def lay_out(candidate: Candidate, lab: Lab, parent: Path) -> Path:
         count = text.count(edit.old)
         if count != 1:
             line = edit.old.strip().splitlines()[0]
-            raise BadCandidate(f"{candidate.label}: {edit.file}: {line!r} occurs {count} times in the base, not once")
+            raise BadCandidate(
+                f"{candidate.label}: {edit.file}: {line!r} occurs {count} times in the base, not once"
+            )
         target.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
     return folder
 

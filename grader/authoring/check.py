@@ -91,7 +91,9 @@ def _try(trials: Trials, number: int, candidate: Candidate) -> Outcome:
         result = trials.run(folder, f"{number}-{candidate.name}", performance=_timed(candidate))
     except (BadCandidate, TrialFailed, OSError) as error:
         return Outcome(candidate, None, (str(error),))
-    return Outcome(candidate, result, tuple(problems_of(candidate, result)), tuple(remarks_of(candidate, result)))
+    return Outcome(
+        candidate, result, tuple(problems_of(candidate, result)), tuple(remarks_of(candidate, result))
+    )
 
 
 def problems_of(candidate: Candidate, result: Result) -> Iterator[str]:
@@ -123,7 +125,8 @@ def failed_tests(result: Result) -> frozenset[str]:
     names = (
         function_name(test)
         for test in result.tests
-        if test.status == "failed" and not (test.failure and test.failure.summary.startswith("not measured yet"))
+        if test.status == "failed"
+        and not (test.failure and test.failure.summary.startswith("not measured yet"))
     )
     return frozenset(names)
 
@@ -148,7 +151,9 @@ def _tier_problems(expected: Mapping[str, str], result: Result) -> Iterator[str]
 
 
 def _lab_problems(lab: Lab, outcomes: Sequence[Outcome]) -> Iterator[str]:
-    solved = [outcome.result for outcome in outcomes if outcome.candidate.kind == "solution" and outcome.result]
+    solved = [
+        outcome.result for outcome in outcomes if outcome.candidate.kind == "solution" and outcome.result
+    ]
     if solved:
         yield from _point_problems(lab, solved[0])
         yield from (

@@ -41,7 +41,9 @@ class Trials:
         command += ["--json", str(document), "--slot", str(slot), "--root", str(self.lab.root)]
         command += [] if performance else ["--no-duels"]
         try:
-            answer = subprocess.run(command, capture_output=True, text=True, cwd=self.lab.root, timeout=TRIAL_S)
+            answer = subprocess.run(
+                command, capture_output=True, text=True, cwd=self.lab.root, timeout=TRIAL_S
+            )
         except subprocess.TimeoutExpired as error:
             raise TrialFailed(f"{name}: no result after {TRIAL_S:.0f} s") from error
         if answer.returncode != 0 or not document.is_file():

@@ -9,7 +9,7 @@ import typer
 
 app = typer.Typer(
     name="grader",
-    help="Grades systems, HPC and CUDA labs: builds them, checks them against tests, measures them against a reference.",
+    help="Grades systems, HPC and CUDA labs: builds them, tests them, measures them against a reference.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -25,9 +25,13 @@ def grade(
     lab: LabName,
     submission: Annotated[
         Optional[Path],  # noqa: UP045 - typer evaluates this at run time, also on Python 3.10
-        typer.Option("--submission", "-s", help="Folder to grade.  [default: starter/LAB]", show_default=False),
+        typer.Option(
+            "--submission", "-s", help="Folder to grade.  [default: starter/LAB]", show_default=False
+        ),
     ] = None,
-    practice: Annotated[bool, typer.Option("--practice", help="Only what students have: the public tests.")] = False,
+    practice: Annotated[
+        bool, typer.Option("--practice", help="Only what students have: the public tests.")
+    ] = False,
     test: Annotated[Optional[str], typer.Option("--test", "-t", help="Run this test only.")] = None,  # noqa: UP045
     seed: Annotated[
         Optional[int],  # noqa: UP045
@@ -39,7 +43,7 @@ def grade(
     junit: Annotated[Optional[Path], typer.Option("--junit", help="Write JUnit XML here.")] = None,  # noqa: UP045
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line per test while it runs.")] = False,
     slot: Annotated[int, typer.Option(min=0, max=999, help="Sandbox user; one per grader at a time.")] = 0,
-    root: Root = Path("."),
+    root: Root = Path(),
 ) -> None:
     """Grade one submission and print the report.
 
@@ -71,7 +75,9 @@ def report(
     run(result, junit, reveal)
 
 
-lab_app = typer.Typer(help="For authors: prove a lab before it ships.", no_args_is_help=True, rich_markup_mode=None)
+lab_app = typer.Typer(
+    help="For authors: prove a lab before it ships.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(lab_app, name="lab")
 
 
@@ -84,7 +90,7 @@ def check(
         typer.Option(help="Only this part: solution, starter, rungs, mutants, cheats, or one mutant's name."),
     ] = None,
     matrix: Annotated[Optional[Path], typer.Option(help="Write the kill matrix here.")] = None,  # noqa: UP045
-    root: Root = Path("."),
+    root: Root = Path(),
 ) -> None:
     """Prove that the lab's tests tell right from wrong: solution, starter, rungs, mutants, cheats."""
     from grader.cli.lab_check import run

@@ -34,7 +34,9 @@ def run(
         lab = load_lab(lab_name, root.resolve())
     except ContractError as error:
         stop(str(error), BAD_COMMAND)
-    console = Console(file=sys.stdout, highlight=False)  # this one, also while the tests' own output is caught
+    console = Console(
+        file=sys.stdout, highlight=False
+    )  # this one, also while the tests' own output is caught
     options = Options("practice" if practice else "official", test, seed, duels, slot)
     try:
         with terminal.Progress(console, verbose=verbose) as progress:

@@ -427,7 +427,7 @@ def _launch(
 
 
 def _sanitizer_environment(files: runtime.Runtime, variant: str) -> dict[str, str]:
-    """Sanitizers in a Python process: loaded first; Python's own leaks and our signal handler are not their business."""
+    """Sanitizers in a Python process: loaded first; Python's leaks and our signal handler are not their business."""
     if variant not in ("asan", "tsan"):
         return {}
     if variant not in files.preload:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,26 +46,30 @@ class DuelRunner:
         """
         contract = self._subject.lab.duels[name]
         against = None if contract.against == "self" else self._reference()
-        rules = Rules(contract.tiers, contract.clock, contract.cap_s, scale)
+        rules = Rules(_by_name(contract.tiers), contract.clock, contract.cap_s, scale)
         ours = self._subject.side()
         try:
-            outcome = duel.fight(ours, against.side if against else ours, cases, rules, self._rng, self._on_round)
+            outcome = duel.fight(
+                ours, against.side if against else ours, cases, rules, self._rng, self._on_round
+            )
         except duel.ReferenceFailed as failed:
             if against is None:  # the other side is the submission too
                 raise _mistake(failed.__cause__) from None
-            raise NotJudged(f"the reference failed while it was measured ({failed}). Not your fault.") from failed
+            raise NotJudged(
+                f"the reference failed while it was measured ({failed}). Not your fault."
+            ) from failed
         except (duel.WrongResult, GuestFailed) as mistake:
             raise _mistake(mistake) from None
         self._settle(name, contract, against, outcome)
 
     def _settle(self, name: str, contract: DuelContract, against: Reference | None, outcome: Outcome) -> None:
         """Record the duel and award its points: the median's, or those of a tier that the interval still holds."""
-        ratio = outcome.ratio
+        tiers, ratio = _by_name(contract.tiers), outcome.ratio
         if ratio is not None and outcome.interval is not None:
-            reached = [tier for tier in contract.tiers.values() if ratio < tier <= outcome.interval[1]]
+            reached = [tier for tier in tiers.values() if ratio < tier <= outcome.interval[1]]
             ratio = max([ratio, *reached])
         judged = ratio is not None and outcome.verdict != "not_judged"
-        tier = highest_tier(ratio, contract.tiers) if ratio is not None and judged else None
+        tier = highest_tier(ratio, tiers) if ratio is not None and judged else None
         record = Duel(
             id=name,
             test_id=self._test_id,
@@ -74,7 +78,7 @@ class DuelRunner:
             ratio=outcome.ratio,
             interval=outcome.interval,
             tier=tier,
-            tiers=dict(contract.tiers),
+            tiers=tiers,
             verdict=outcome.verdict,
             reason=outcome.reason,
             rounds=outcome.rounds,
@@ -88,14 +92,18 @@ class DuelRunner:
         if outcome.verdict == "not_judged":
             raise NotJudged(outcome.reason)
         if ratio is not None:
-            self._award(duel_credit(ratio, contract.tiers, self._subject.lab.credit), "")
+            self._award(duel_credit(ratio, tiers, _by_name(self._subject.lab.credit)), "")
         if outcome.verdict == "failed":
-            first, threshold = next(iter(contract.tiers.items()))
+            first, threshold = next(iter(tiers.items()))
             raise CheckFailed(
                 f"{outcome.ratio:.3g} of the reference; '{first}' starts at {threshold:g}",
                 where=outcome.reason,
                 why="The handout's road shows the step that brings the next factor.",
             )
+
+
+def _by_name(tiers: Mapping[Any, float]) -> dict[str, float]:
+    return {str(name): ratio for name, ratio in tiers.items()}
 
 
 def replay_clock(samples: Sequence[float]) -> Callable[[], float]:
@@ -117,7 +125,12 @@ def _mistake(error: BaseException | None) -> CheckFailed:
     why = "Every measured call gets new inputs and its output is checked like any other."
     if isinstance(cause, CheckFailed):
         return CheckFailed(
-            words, case=cause.case or str(error), expected=cause.expected, got=cause.got, where=cause.where, why=why
+            words,
+            case=cause.case or str(error),
+            expected=cause.expected,
+            got=cause.got,
+            where=cause.where,
+            why=why,
         )
     return CheckFailed(words, case=str(error), why=why)
 
@@ -132,5 +145,7 @@ def _in_unit(rate: float | None, unit: str) -> float | None:
 def _roofline(contract: DuelContract, against: Reference | None, outcome: Outcome) -> Roofline | None:
     if contract.bound != "compute" or against is None or outcome.submission_rate is None:
         return None
-    value, ceiling = (rate / _PREFIX.get(contract.unit[:1], 1.0) for rate in (outcome.submission_rate, against.peak))
+    value, ceiling = (
+        rate / _PREFIX.get(contract.unit[:1], 1.0) for rate in (outcome.submission_rate, against.peak)
+    )
     return Roofline(bound="compute", value=value, ceiling=ceiling, unit=contract.unit)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from grader import scoring
-from grader.result import Duel, Failure, TestResult
+from grader.result import Duel, Failure, Status, TestResult
 from grader.testing import marks
 from grader.testing.checks import CheckFailed, NotJudged
 from grader.testing.dueling import DuelRunner, replay_clock
@@ -24,7 +24,7 @@ from grader.testing.simulation import Simulator
 from grader.testing.subject import Reference, Subject, reference_of
 from grader.timing.duel import Outcome
 from grader.timing.fitness import cpu_info
-from grader.toolchain.build import Built, BuildFailed
+from grader.toolchain.build import BuildFailed, Built
 
 PERFORMANCE = "performance"
 HIDDEN = "test_hidden.py"
@@ -204,7 +204,8 @@ class GradingPlugin:
     def _result(self, item: pytest.Item, error: BaseException | None, duration_s: float) -> TestResult:
         fraction, message = self._awards.get(item.nodeid, (1.0 if error is None else 0.0, ""))
         possible = float(_mark(item, "points", 0)) / self._shares.get(_function_id(item), 1)
-        status, failure = "passed", None
+        status: Status = "passed"
+        failure: Failure | None = None
         if error is not None:
             status, failure = _verdict(error, item)
             message = message or (failure.summary if failure else _one_line(str(error)))
@@ -255,7 +256,7 @@ def _mark(item: pytest.Item, name: str, default: Any) -> Any:
     return marker.args[0] if marker else default
 
 
-def _verdict(error: BaseException, item: pytest.Item) -> tuple[Any, Failure | None]:
+def _verdict(error: BaseException, item: pytest.Item) -> tuple[Status, Failure | None]:
     """Status and explanation. A lab's test that breaks by itself judges nobody."""
     if isinstance(error, CheckFailed):
         why = error.why or _explanation(item)

@@ -19,8 +19,13 @@ from grader.runner.invoke import Invocation
 from grader.testing.checks import CheckFailed, NotJudged
 from grader.toolchain.interface import Interface
 
-_PROGRAMS = (Path("/usr/bin/valgrind.bin"), Path("/usr/bin/valgrind"))  # Debian's `valgrind` is a shell script
-_TOOLS = tuple(Path(folder, "valgrind") for folder in ("/usr/libexec", "/usr/lib/x86_64-linux-gnu", "/usr/lib"))
+_PROGRAMS = (
+    Path("/usr/bin/valgrind.bin"),
+    Path("/usr/bin/valgrind"),
+)  # Debian's `valgrind` is a shell script
+_TOOLS = tuple(
+    Path(folder, "valgrind") for folder in ("/usr/libexec", "/usr/lib/x86_64-linux-gnu", "/usr/lib")
+)
 _SIMULATION_S = 120.0
 _EVENTS = ("Ir", "Dr", "Dw", "D1mr", "D1mw", "DLmr", "DLmw")
 
@@ -82,7 +87,9 @@ class Simulator:
                 os.close(write_end)
         return parse(log)
 
-    def _confined(self, program: Path, function: str, cache: Cache, log_fd: int, invocations: list[Invocation]) -> GuestSpec:
+    def _confined(
+        self, program: Path, function: str, cache: Cache, log_fd: int, invocations: list[Invocation]
+    ) -> GuestSpec:
         first, last = (",".join(str(number) for number in level) for level in (cache.d1, cache.ll))
         return replace(
             self._spec,
@@ -100,7 +107,9 @@ class Simulator:
                 f"--toggle-collect={function}",
             ),
             pass_fds=(log_fd,),
-            limits=replace(GuestLimits(), memory_mib=None, tasks=1),  # callgrind would not count other threads
+            limits=replace(
+                GuestLimits(), memory_mib=None, tasks=1
+            ),  # callgrind would not count other threads
         )
 
 

@@ -20,6 +20,7 @@ from grader.testing.simulation import Simulator
 from grader.timing.duel import Side
 from grader.toolchain import build, module, reference
 from grader.toolchain.build import Built, Variant
+from grader.toolchain.interface import Interface
 from grader.toolchain.module import Module
 
 _PROBE_ITERATIONS = 2_000_000
@@ -112,7 +113,7 @@ class Subject:
 
     def _patience_s(self) -> float:
         """Seconds for a call. Halved by every hang seen, so that a submission that always hangs is soon judged."""
-        return self.lab.limits.call_s / 2 ** min(self._hangs, _HALVINGS)
+        return self.lab.limits.call_s / float(2 ** min(self._hangs, _HALVINGS))
 
 
 @dataclass(frozen=True)
@@ -154,13 +155,13 @@ def reference_of(lab: Lab, tier: Tier) -> Reference:
     return Reference(name, isa, side, peak)
 
 
-def _peak(guest: Guest, interface: module.Interface) -> float:
+def _peak(guest: Guest, interface: Interface) -> float:
     call = Invocation("probe_fma", (_PROBE_ITERATIONS,))
     _, timing = invoke.run(guest, interface, [call], timeout_s=60.0)
     return _PROBE_ITERATIONS * _PROBE_FLOPS / timing.cpu_s
 
 
-def _text(guest: Guest, interface: module.Interface, which: int) -> str:
+def _text(guest: Guest, interface: Interface, which: int) -> str:
     text = np.zeros(_MAX_TEXT, np.uint8)
     invoke.run(guest, interface, [Invocation("reference_text", (which, text, _MAX_TEXT))], timeout_s=60.0)
     return bytes(text).split(b"\0", 1)[0].decode("ascii", "replace")

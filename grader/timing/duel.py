@@ -140,7 +140,7 @@ def fight(
     second = _fight_once(submission, reference, cases, rules, rng, on_round)
     if second.verdict == "failed":
         return second
-    reason = "two measurements in fresh processes disagree: the machine is too noisy here. Not your fault; run it again."
+    reason = "two measurements in fresh processes disagree: the machine is too noisy. Not your fault; run it again."
     return Outcome(
         "not_judged", reason, second.ratio, second.interval, second.rounds, second.submission_s, second.reference_s,
         second.work, second.taken_elsewhere,

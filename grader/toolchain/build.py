@@ -177,7 +177,7 @@ class _Step:
     """One confined run of the compiler; two of them run side by side."""
 
     def __init__(self, tier: Tier, lab: Lab, scratch: Path, command: Sequence[str]) -> None:
-        self._files = (tempfile.TemporaryFile(), tempfile.TemporaryFile())
+        self._files = (tempfile.TemporaryFile(), tempfile.TemporaryFile())  # noqa: SIM115 - finish() closes them
         confinement = Confinement(
             read_only=SYSTEM,
             writable=(scratch,),

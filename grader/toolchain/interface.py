@@ -18,9 +18,9 @@ from pycparser import c_ast, c_generator, c_parser
 
 _EMPTY_HEADERS = ("stddef.h", "stdint.h", "stdbool.h", "stdio.h", "sys/types.h", "pthread.h", "immintrin.h")
 _PLAIN_TYPES = (
-    "size_t ssize_t ptrdiff_t intptr_t uintptr_t int8_t uint8_t int16_t uint16_t int32_t uint32_t int64_t uint64_t "
-    "bool FILE off_t"
-).split()
+    *("size_t", "ssize_t", "ptrdiff_t", "intptr_t", "uintptr_t", "off_t", "bool", "FILE"),
+    *(f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+)
 
 
 @dataclass(frozen=True)

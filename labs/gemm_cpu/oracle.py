@@ -47,7 +47,11 @@ def stored(matrix: npt.NDArray[np.floating], padding: int, fill: float = np.nan)
 def view(flat: Floats, rows: int, columns: int, padding: int) -> Floats:
     """The matrix in its flat storage."""
     stride = (columns + padding) * 4
-    return np.lib.stride_tricks.as_strided(flat, (rows, columns), (stride, 4)) if flat.size else flat.reshape(rows, columns)
+    return (
+        np.lib.stride_tricks.as_strided(flat, (rows, columns), (stride, 4))
+        if flat.size
+        else flat.reshape(rows, columns)
+    )
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,11 @@ class Problem:
             if self.alpha != 0 and k:
                 sizes = np.abs(self.a.astype(np.float64)) @ np.abs(self.b.astype(np.float64))
             bound = 8 * np.sqrt(max(k, 1)) * UNIT_ROUNDOFF * abs(self.alpha) * sizes
-            return bound if self.beta == 0 else bound + (2 + k / 64) * UNIT_ROUNDOFF * np.abs(self.beta * self.c.astype(np.float64))
+            return (
+                bound
+                if self.beta == 0
+                else bound + (2 + k / 64) * UNIT_ROUNDOFF * np.abs(self.beta * self.c.astype(np.float64))
+            )
 
     def verify(self, why: str = "") -> None:
         """Check C after the call: every element within the bound, every byte of padding as it was."""

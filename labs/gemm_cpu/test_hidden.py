@@ -237,7 +237,11 @@ def test_blocking_fits_together(blocking):
     case = f"mr={mr} nr={nr} mc={mc} kc={kc} nc={nc}"
     check(min(blocking) > 0, "a block size is zero", case=case)
     check(mc % mr == 0 and nc % nr == 0, "mc must be a multiple of mr, and nc of nr", case=case)
-    check(min(mc, nc) * kc * 4 <= 2 << 20, "both blocks, mc x kc and kc x nc floats, are larger than 2 MiB", case=case)
+    check(
+        min(mc, nc) * kc * 4 <= 2 << 20,
+        "both blocks, mc x kc and kc x nc floats, are larger than 2 MiB",
+        case=case,
+    )
 
 
 @category("building blocks")
@@ -247,7 +251,10 @@ def test_packing_any_block(library, blocking, rng):
     mr, nr = blocking[:2]
     for depth, side, padding, stored_as in itertools.product((1, 2, 7), (1, 5, 16, 17, 40), (0, 3), (N, T)):
         block = oracle.uniform(rng, (side, depth))
-        for name, tile, data in (("gemm_pack_a", mr, block), ("gemm_pack_b", nr, np.ascontiguousarray(block.T))):
+        for name, tile, data in (
+            ("gemm_pack_a", mr, block),
+            ("gemm_pack_b", nr, np.ascontiguousarray(block.T)),
+        ):
             source = oracle.stored(data.T if stored_as == T else data, padding)
             leading = data.shape[0 if stored_as == T else 1] + padding
             packed = np.full(-(-side // tile) * tile * depth, np.nan, np.float32)
@@ -350,7 +357,9 @@ def test_wrong_arguments_are_refused(library, rng):
     before = c.copy()
     for case, arguments in wrong.items():
         status = library.call("gemm_f32", *arguments, case=case)
-        check(status == -errno.EINVAL, "a wrong call was not refused", case=case, expected="-EINVAL", got=status)
+        check(
+            status == -errno.EINVAL, "a wrong call was not refused", case=case, expected="-EINVAL", got=status
+        )
         assert_same(c, before, what="C after a refused call", case=case)
     status = library.call("gemm_f32_mt", *good.arguments, 0, case="nthreads = 0")
     check(status == -errno.EINVAL, "nthreads = 0 was not refused", expected="-EINVAL", got=status)
@@ -371,7 +380,9 @@ def test_what_is_not_read_may_be_missing(library, rng):
     for case, arguments in fine.items():
         status = library.call("gemm_f32", *arguments, case=case)
         check(status == 0, "a correct call was refused", case=case, expected=0, got=status)
-    status = library.call("gemm_f32", ta, tb, 0, n, k, alpha, a, k - 1, b, ldb, beta, c, ldc, case="m = 0, lda = k - 1")
+    status = library.call(
+        "gemm_f32", ta, tb, 0, n, k, alpha, a, k - 1, b, ldb, beta, c, ldc, case="m = 0, lda = k - 1"
+    )
     check(status == -errno.EINVAL, "an empty C hid a wrong lda", expected="-EINVAL", got=status)
 
 
@@ -401,7 +412,13 @@ def test_sizes_beyond_memory_are_refused(library, rng):
     }
     for case, arguments in wrong.items():
         status = library.call("gemm_f32", *arguments, case=case)
-        check(status == -errno.EOVERFLOW, "an impossible size was accepted", case=case, expected="-EOVERFLOW", got=status)
+        check(
+            status == -errno.EOVERFLOW,
+            "an impossible size was accepted",
+            case=case,
+            expected="-EOVERFLOW",
+            got=status,
+        )
 
 
 @category("hygiene")
@@ -422,7 +439,13 @@ def test_out_of_memory_leaves_c_unchanged(library, rng):
             if status == 0:  # done without that memory: then it must be right
                 again.verify()
                 continue
-            check(status == -errno.ENOMEM, "the wrong answer to a failed allocation", case=case, expected="-ENOMEM", got=status)
+            check(
+                status == -errno.ENOMEM,
+                "the wrong answer to a failed allocation",
+                case=case,
+                expected="-ENOMEM",
+                got=status,
+            )
             assert_same(again.flat[2], before, what="C after -ENOMEM", case=case)
             lost = library.call("guest_live_bytes")
             check(lost == 0, f"{lost} bytes were not freed on the way out", case=case)
@@ -436,9 +459,18 @@ def test_memory_is_given_back(library, rng):
     for name, extra in (("gemm_f32", ()), ("gemm_f32_mt", (3,))):
         item = problem(rng, 200, 210, 220)
         library.call("guest_fail_allocation", -1)
-        check(library.call(name, *item.arguments, *extra, case=item.label) == 0, "the call failed", case=item.label)
+        check(
+            library.call(name, *item.arguments, *extra, case=item.label) == 0,
+            "the call failed",
+            case=item.label,
+        )
         lost = library.call("guest_live_bytes")
-        check(lost == 0, f"{name} lost {lost} bytes", case=item.label, why="Every malloc needs its free, on every path.")
+        check(
+            lost == 0,
+            f"{name} lost {lost} bytes",
+            case=item.label,
+            why="Every malloc needs its free, on every path.",
+        )
 
 
 @category("hygiene")
@@ -452,7 +484,11 @@ def test_repeated_calls_take_no_more_memory(library, rng):
     for _ in range(30):
         library.call("gemm_f32_mt", *arguments, case=item.label)
     grown = library.memory_mib() - before
-    check(grown < 64, f"thirty calls on 4 threads took {grown:.0f} MiB of address space", expected="less than 64 MiB")
+    check(
+        grown < 64,
+        f"thirty calls on 4 threads took {grown:.0f} MiB of address space",
+        expected="less than 64 MiB",
+    )
 
 
 @category("hygiene")

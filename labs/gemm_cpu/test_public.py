@@ -96,4 +96,9 @@ def test_compiles_without_warnings(build, gemm, rng):
     remarks = [item for item in build.remarks if item.severity == "warning"]
     if remarks:
         first = remarks[0]
-        check(False, f"{len(remarks)} warnings, the first: {first.message}", where=f"{first.file}:{first.line}", why=first.hint)
+        check(
+            False,
+            f"{len(remarks)} warnings, the first: {first.message}",
+            where=f"{first.file}:{first.line}",
+            why=first.hint,
+        )
