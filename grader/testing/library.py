@@ -25,10 +25,11 @@ _WHY: dict[FailureKind, str] = {
 
 
 class Library:
-    """One variant of a submission, called in a fresh runner per test. Arrays are numpy arrays or `struct`s.
+    """One variant of a submission, called in a runner. Arrays are numpy arrays or `struct`s.
 
     Outputs are written back into the arrays that were passed. A crash, a hang or a sanitizer's finding becomes
-    CheckFailed with the case that did it; the runner is started again for the next call.
+    CheckFailed with the case that did it. A runner serves one test after the other until one fails; then, and for
+    a test that calls `close` first, a new one is started for the next call.
     """
 
     def __init__(

@@ -38,7 +38,7 @@ class Subject:
     tier: Tier
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
     _builds: dict[Variant, Future[Built]] = field(default_factory=dict)
-    _spares: dict[GuestSpec, Guest] = field(default_factory=dict)
+    _libraries: dict[Variant, Library] = field(default_factory=dict)
     _hangs: int = 0
 
     def prefetch(self, variant: Variant) -> None:
@@ -69,44 +69,33 @@ class Subject:
         return GuestSpec(self.module.folder, library, self.module.interface.names, variant, limits=limits)
 
     def start(self, variant: Variant, inputs: int, outputs: int) -> Guest:
-        """A new runner with arenas of at least these sizes in bytes.
-
-        Starting one takes longer than most tests, so the next one starts while a test runs.
-        """
-        spec = _with_room(self.spec(variant), inputs, outputs)
-        guest = self._spares.pop(spec, None) or Guest(self.tier, spec)
-        self._drop_spares()
-        self._spares[spec] = Guest(self.tier, spec)
-        return guest
+        """A new runner with arenas of at least these sizes in bytes."""
+        return Guest(self.tier, _with_room(self.spec(variant), inputs, outputs))
 
     def library(self, variant: Variant = "release") -> Library:
-        """The submission's functions for a test."""
-        return Library(
-            lambda inputs, outputs: self.start(variant, inputs, outputs),
-            self.module.interface,
-            tuple(self.files),
-            self._count_hang,
-        )
+        """The submission's functions. One library, and so one runner, serves the tests of a variant in turn."""
+        if variant not in self._libraries:
+            self._libraries[variant] = Library(
+                lambda inputs, outputs: self.start(variant, inputs, outputs),
+                self.module.interface,
+                tuple(self.files),
+                self._count_hang,
+            )
+        return self._libraries[variant]
 
     def simulator(self) -> Simulator:
         """The submission on a simulated machine."""
         return Simulator(lambda spec: Guest(self.tier, spec), self.spec(), self.module.interface)
 
     def side(self) -> Side:
-        """The submission as a contestant."""
-        return Side(
-            lambda inputs, outputs: Guest(self.tier, _with_room(self.spec(), inputs, outputs)),
-            self.module.interface,
-        )
+        """The submission as a contestant, in a runner of its own."""
+        return Side(lambda inputs, outputs: self.start("release", inputs, outputs), self.module.interface)
 
     def close(self) -> None:
-        """Stop building what nobody waits for any more, and kill the runner that waits."""
-        self._drop_spares()
+        """Stop building what nobody waits for any more, and kill the runners."""
+        for library in self._libraries.values():
+            library.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _drop_spares(self) -> None:
-        while self._spares:
-            self._spares.popitem()[1].close()
 
     def _count_hang(self) -> None:
         self._hangs += 1

@@ -496,7 +496,7 @@ DUEL = """
 
 
 def test_a_duel_becomes_points_a_record_and_pytest_benchmarks_times(run):
-    graded = run(fast=DUEL, code=source(1.5))
+    graded = run(fast=DUEL, only="keeps up", code=source(1.5))
     [test], [record] = graded.result.tests, graded.result.duels
     assert (record.id, record.test_id, record.title) == ("steady", test.id, "steady work")
     assert (record.reference, record.clock, record.unit) == ("plain C", "cpu", "steps/s")
@@ -516,7 +516,7 @@ def test_a_duel_becomes_points_a_record_and_pytest_benchmarks_times(run):
 
 
 def test_a_duel_below_the_first_tier_fails_and_still_earns_a_little(run):
-    graded = run(fast=DUEL, code=source(3.0))
+    graded = run(fast=DUEL, only="keeps up", code=source(3.0))
     [test], [record] = graded.result.tests, graded.result.duels
     assert (record.verdict, record.tier, test.status) == ("failed", None, "failed")
     assert 0 < test.points < 0.4 * 4
@@ -525,7 +525,7 @@ def test_a_duel_below_the_first_tier_fails_and_still_earns_a_little(run):
 
 def test_a_wrong_timed_result_is_explained(run):
     lies = source(1.0, "static int calls;\n", steps.LOOP + "    out[7] += ++calls > 3;\n")
-    graded = run(fast=DUEL, code=lies)
+    graded = run(fast=DUEL, only="keeps up", code=lies)
     failure = only(graded.result).failure
     assert failure.summary.startswith(
         "a measured call (steps) gave a wrong result: out: 1 of 256 elements differ"
@@ -537,7 +537,7 @@ def test_a_wrong_timed_result_is_explained(run):
 
 def test_a_crash_in_a_duel_is_a_failure(run):
     crash = source(1.0, "static int calls;\n", steps.LOOP + "    if (++calls == 5) __builtin_trap();\n")
-    test = only(run(fast=DUEL, code=crash).result)
+    test = only(run(fast=DUEL, only="keeps up", code=crash).result)
     assert test.status == "failed"
     assert test.message.startswith("the submission crashed")
     assert test.message.endswith("while it was measured")
@@ -554,7 +554,8 @@ def test_simulated_counts_can_be_awarded(run):
             given, out = np.ones(8, np.uint32), np.zeros(8, np.uint32)
             counts = simulate.call("steps_apply", 8, given, out)
             award(0.5, f"{counts.instructions > 1000000}")
-        """
+        """,
+            only="few instructions",
         ).result
     )
     assert (test.status, test.points, test.message) == ("passed", 2, "True")
