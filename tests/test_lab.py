@@ -411,7 +411,7 @@ MISTAKES = {
     ),
     "rung's tier": (
         ("{large: none}", "{large: god}"),
-        "20: rungs.naive.tiers.large: must be 'none', 'pass', 'bronze',",
+        "20: rungs.naive.tiers.large[0]: must be 'none', 'pass', 'bronze',",
     ),
     "rung's tier not in the duel": (
         ("{large: none}", "{large: silver}"),

@@ -43,7 +43,7 @@ class Candidate:
     edits: tuple[Edit, ...] = ()
     caught_by: tuple[str, ...] = ()
     max_score: float | None = None
-    tiers: dict[str, str] = field(default_factory=dict)
+    tiers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     why: str = ""
 
     @property

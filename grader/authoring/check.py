@@ -140,14 +140,14 @@ def _short(test: TestResult) -> bool:
     return test.status == "passed" and test.points < test.max_points - _ROUNDING
 
 
-def _tier_problems(expected: Mapping[str, str], result: Result) -> Iterator[str]:
+def _tier_problems(expected: Mapping[str, Sequence[str]], result: Result) -> Iterator[str]:
     found = {duel.id: duel for duel in result.duels}
-    for name, tier in expected.items():
+    for name, tiers in expected.items():
         duel = found.get(name)
         if duel is None:
             yield f"the duel '{name}' did not take place"
-        elif duel.verdict != "not_judged" and (duel.tier or NO_TIER) != tier:
-            yield f"the duel '{name}' ended in {duel.tier or NO_TIER} ({duel.ratio:.3g}), not in {tier}"
+        elif duel.verdict != "not_judged" and (duel.tier or NO_TIER) not in tiers:
+            yield f"the duel '{name}' ended in {duel.tier or NO_TIER} ({duel.ratio:.3g}), not in {' or '.join(tiers)}"
 
 
 def _lab_problems(lab: Lab, outcomes: Sequence[Outcome]) -> Iterator[str]:

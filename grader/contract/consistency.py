@@ -78,14 +78,16 @@ def _duel_contradictions(tree: dict[str, object]) -> Iterator[tuple[FieldPath, s
                 "needs the lab's reference, but there is none; add it, or write against: self",
             )
     for rung, record in _mapping(tree.get("rungs")).items():
-        for duel_name, landing in _mapping(_mapping(record).get("tiers")).items():
+        for duel_name, landings in _mapping(_mapping(record).get("tiers")).items():
             at = ("rungs", rung, "tiers", duel_name)
             if duel_name not in duels:
                 known = list(duels)[:MAX_ENTRIES]
                 near = nearest(duel_name, known) or f"; the duels are: {', '.join(map(key, known)) or 'none'}"
                 yield at, f"there is no such duel{near}"
-            elif landing in TIERS and landing not in _mapping(duels[duel_name].get("tiers")):
-                yield at, f"the duel has no tier {landing}; name one of its tiers, or none"
+                continue
+            for landing in [landings] if isinstance(landings, str) else _texts(landings):
+                if landing in TIERS and landing not in _mapping(duels[duel_name].get("tiers")):
+                    yield at, f"the duel has no tier {landing}; name one of its tiers, or none"
 
 
 def _missing_files(tree: dict[str, object], folder: Path, root: Path) -> Iterator[tuple[FieldPath, str]]:

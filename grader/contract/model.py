@@ -10,7 +10,7 @@ from collections.abc import Sized
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from grader.contract.problems import shown
 
@@ -238,12 +238,21 @@ class Hardware(_Record):
     gpu: bool = Field(default=False, description="Needs a GPU")
 
 
+Landing = Literal["none", "pass", "bronze", "silver", "gold", "bonus"]
+
+
+def _as_list(value: object) -> object:
+    """One tier may be written without brackets."""
+    return (value,) if isinstance(value, str) else value
+
+
 class Rung(_Record):
     """One step on the way to the full solution, kept to prove that the tiers are where they should be."""
 
     folder: Folder = Field(description="Folder below `solutions_hidden/<id>/`; `.` is the full solution")
-    tiers: dict[Name, Literal["none", "pass", "bronze", "silver", "gold", "bonus"]] = Field(
-        default_factory=dict, description="Duel -> the tier it must land in; `none`: below the first"
+    tiers: dict[Name, Annotated[tuple[Landing, ...], BeforeValidator(_as_list)]] = Field(
+        default_factory=dict,
+        description="Duel -> the tier it must land in, or a list of them where machines differ; `none`: below the first",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -38,10 +39,21 @@ def test_odd_and_skinny_sizes_keep_up_with_openblas(duel):
 
 
 @points(3)
-def test_threads_speed_it_up(duel):
+def test_threads_speed_it_up(duel, library, rng):
     """gemm_f32_mt on every core against your own gemm_f32 on one."""
     cores = len(os.sched_getaffinity(0))
-    duel("threads", [threaded(1536, cores)], scale=1 / cores)
+    duel("threads", [threaded(size_for(0.15, library, rng), cores)], scale=1 / cores)
+
+
+def size_for(seconds: float, library, rng) -> int:
+    """A square size that keeps one thread of this submission busy for about so long: long enough for a clock of
+    10 ms ticks, short enough for a slow one."""
+    trial = problem(rng, 256, 256, 256)
+    library.call("gemm_f32", *trial.arguments)
+    begin = time.perf_counter()
+    library.call("gemm_f32", *trial.arguments)
+    scale = seconds / (time.perf_counter() - begin)
+    return int(np.clip(256 * scale ** (1 / 3), 256, 1536)) // 16 * 16
 
 
 @pytest.fixture(scope="session")
