@@ -47,10 +47,14 @@ class SharedMemory:
         self.arena: Arena = arena
         self.size = -(-size // PAGE) * PAGE
         self.fd = os.memfd_create(f"arena{arena}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.fd, self.size)
-        self._map = mmap.mmap(self.fd, self.size)
-        seals = _SEAL_SEAL | _SEAL_SHRINK | _SEAL_GROW | (_SEAL_FUTURE_WRITE if arena == 0 else 0)
-        fcntl.fcntl(self.fd, _F_ADD_SEALS, seals)
+        try:
+            os.ftruncate(self.fd, self.size)
+            self._map = mmap.mmap(self.fd, self.size)
+            seals = _SEAL_SEAL | _SEAL_SHRINK | _SEAL_GROW | (_SEAL_FUTURE_WRITE if arena == 0 else 0)
+            fcntl.fcntl(self.fd, _F_ADD_SEALS, seals)
+        except BaseException:
+            os.close(self.fd)
+            raise
 
     def bytes_of(self, offset: int, nbytes: int) -> npt.NDArray[np.uint8]:
         """A writable view of the arena's bytes, shape (nbytes,)."""

@@ -74,14 +74,12 @@ def start(
         launcher = _bubblewrap(tier, confinement, filter_file.fileno()) if isolated else []
         drop = tier.drop_to_uid if tier.name != "B" else None
         return subprocess.Popen(
-            [*_limits(confinement), *launcher, *_become(tier), *command],
+            [*_limits(confinement), *launcher, *_become(tier, confinement), *command],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
             cwd="/" if isolated else confinement.working_directory,
-            env={"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
-            if isolated
-            else dict(confinement.environment),
+            env={"PATH": os.environ.get("PATH", "/usr/bin:/bin")},
             pass_fds=(*pass_fds, filter_file.fileno()) if isolated else tuple(pass_fds),
             start_new_session=True,
             user=drop,
@@ -129,18 +127,19 @@ def _limits(confinement: Confinement) -> list[str]:
     return limits
 
 
-def _become(tier: Tier) -> list[str]:
+def _become(tier: Tier, confinement: Confinement) -> list[str]:
     """Tier B has no user namespace: root builds the namespaces and gives itself up inside them.
 
-    Without bubblewrap nothing else would end a process whose grader was killed.
+    Without bubblewrap nothing else would set the environment, nor end a process whose grader was killed.
     """
     if tier.name == "A":
         return []
     if tier.name != "B":
-        return ["setpriv", "--pdeathsig", "KILL", "--"]
+        variables = [f"{name}={value}" for name, value in confinement.environment.items()]
+        return ["setpriv", "--pdeathsig", "KILL", "--", "env", "-i", *variables]
     uid = str(tier.drop_to_uid)
     return [
-        *("setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--no-new-privs"),
+        *("/usr/bin/setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--no-new-privs"),
         *("--inh-caps=-all", "--bounding-set=-all", "--"),
     ]
 

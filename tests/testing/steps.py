@@ -42,7 +42,7 @@ sources:
   - {path: steps.c}
 interface: {header: steps.h}
 build: {flags: [-O1]}
-limits: {build_s: 20, call_s: 5, memory_mib: 1024, output_kib: 64, threads: 8}
+limits: {build_s: 20, call_s: 2, memory_mib: 1024, output_kib: 64, threads: 8}
 reference: {source: reference.c, isa: plain}
 points: {correctness: 6, performance: 4}
 duels:

@@ -89,7 +89,7 @@ def test_cases_share_the_points_of_their_test(run):
         """).result
     assert [test.max_points for test in result.tests] == [0.75] * 4 + [5]
     assert result.score == pytest.approx(3 * 0.75 + 5)
-    assert [test.name for test in result.tests][0] == "sizes [1]"
+    assert result.tests[0].name == "sizes [1]"
 
 
 def test_one_case_alone_has_its_own_share_only(run):

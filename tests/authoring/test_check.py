@@ -1,0 +1,112 @@
+"""What a proof complains about, and what not. Results are made up; real ones are graded in tests/test_labs.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grader.authoring import matrix
+from grader.authoring.candidates import Candidate
+from grader.authoring.check import (
+    Outcome,
+    Proof,
+    failed_tests,
+    idle_tests,
+    problems_of,
+    remarks_of,
+)
+from grader.lab import load_lab
+from grader.result import Duel, Failure, Result
+from tests import sample_results as sample
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HERE = Path()
+
+
+def graded(
+    *failed: str, hidden: tuple[str, ...] = ("test_a", "test_b"), duels: tuple[Duel, ...] = ()
+) -> Result:
+    tests = [
+        sample.test(
+            name,
+            "correctness",
+            "failed" if name in failed else "passed",
+            of=1,
+            id=f"test_hidden.py::{name}",
+            hidden=True,
+            failure=Failure(summary="wrong") if name in failed else None,
+        )
+        for name in hidden
+    ]
+    return sample.result(tests, list(duels))
+
+
+def complaints(candidate: Candidate, document: Result) -> str:
+    return "; ".join(problems_of(candidate, document))
+
+
+def test_a_solution_that_loses_a_point_is_named_with_its_test() -> None:
+    solution = Candidate("solution", "solution", HERE)
+    assert complaints(solution, graded()) == ""
+    assert "loses points in 'test_a'" in complaints(solution, graded("test_a"))
+
+
+def test_what_could_not_be_judged_is_remarked_and_no_failure() -> None:
+    solution = Candidate("solution", "solution", HERE)
+    waiting = sample.result([sample.test("x", "gpu", "not_judged", message="no GPU")])
+    assert complaints(solution, waiting) == ""
+    assert list(remarks_of(solution, waiting)) == ["'x' was not judged: no GPU"]
+
+
+@pytest.mark.parametrize(
+    ("failed", "complaint"),
+    [
+        ((), "survives: no test fails"),
+        (("test_b",), "is not caught by test_a, but by test_b"),
+        (("test_a",), ""),
+        (("test_a", "test_b"), ""),
+    ],
+)
+def test_a_mutant_must_die_by_the_test_that_it_names(failed: tuple[str, ...], complaint: str) -> None:
+    assert complaints(Candidate("mutant", "m", HERE, caught_by=("test_a",)), graded(*failed)) == complaint
+
+
+def test_a_cheat_must_stay_under_its_limit() -> None:
+    cheat = Candidate("cheat", "c", HERE, max_score=1.0)
+    assert "scores 2.0, above its limit of 1" in complaints(cheat, graded())
+    assert complaints(cheat, graded("test_a")) == ""
+
+
+def test_a_rung_must_land_in_one_of_its_tiers() -> None:
+    fast = sample.duel("large", 0.9, "gold", test_id="test_hidden.py::test_a")
+    assert (
+        complaints(Candidate("rung", "r", HERE, tiers={"large": ("gold", "bonus")}), graded(duels=(fast,)))
+        == ""
+    )
+    wrong = complaints(Candidate("rung", "r", HERE, tiers={"large": ("none",)}), graded(duels=(fast,)))
+    assert wrong == "the duel 'large' ended in gold (0.9), not in none"
+    missing = complaints(Candidate("rung", "r", HERE, tiers={"mix": ("none",)}), graded(duels=(fast,)))
+    assert missing == "the duel 'mix' did not take place"
+
+
+def test_a_shut_gate_is_no_kill() -> None:
+    failure = Failure(summary="not measured yet. Fix it first.")
+    shut = sample.test("fast", "performance", "failed", failure=failure)
+    assert failed_tests(sample.result([shut])) == frozenset()
+
+
+def test_a_hidden_test_that_catches_nothing_is_idle() -> None:
+    mutant = Outcome(Candidate("mutant", "m", HERE, caught_by=("test_a",)), graded("test_a"), ())
+    assert idle_tests(graded(), [mutant]) == ["test_b"]
+
+
+def test_the_matrix_shows_who_kills_whom() -> None:
+    lab = load_lab("gemm_cpu", ROOT)
+    mutant = Candidate("mutant", "m01_slip", HERE, caught_by=("test_a",))
+    text = matrix.markdown(
+        Proof(lab, (Outcome(mutant, graded("test_a", "test_b"), ()),), ("nothing adds up",))
+    )
+    assert "| mutant m01_slip | 0.0 /" in text
+    assert "| a | K |" in text and "| b | x |" in text
+    assert "- nothing adds up" in text
