@@ -229,8 +229,8 @@ def _gpu() -> Finding:
 def _nvcc() -> Finding:
     version = _said("nvcc", "--version")
     if version is None:
-        means = "CUDA submissions cannot be built"
-        return Finding("nvcc", "partly", "not installed", means, _install("nvidia-cuda-toolkit"))
+        mend = _install("nvidia-cuda-toolkit") if shutil.which("nvidia-smi") else ""
+        return Finding("nvcc", "partly", "not installed", "CUDA submissions cannot be built", mend)
     release = next((line.strip() for line in version.splitlines() if "release" in line), _first(version))
     return Finding("nvcc", "yes", release, "CUDA submissions can be built")
 

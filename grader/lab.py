@@ -77,6 +77,11 @@ class Lab(Contract):
         return tuple(self.folder / name for name in self.build.glue)
 
     @property
+    def fault_paths(self) -> tuple[Path, ...]:
+        """Staff sources that are linked into the "faults" build only."""
+        return tuple(self.folder / name for name in self.build.faults)
+
+    @property
     def max_points(self) -> float:
         """The sum over all categories."""
         return sum(self.points.values())

@@ -68,7 +68,7 @@ def test_the_result_says_what_was_judged_where_and_by_what(good, lab):
     assert result.hashes["grader"] == grading.grader_digest()
     assert result.toolchain["compiler"].startswith("gcc")
     assert result.toolchain["flags"].endswith("-O1")
-    assert result.toolchain["reference"] == "plain C"
+    assert result.toolchain["reference"] == "plain C (plain kernels)"
     assert 0 <= result.machine.fitness["share of the cores taken by others"] <= 1
     assert result.sandbox.tier in "ABC"
     assert result.started_at.endswith("+00:00")
@@ -251,10 +251,7 @@ def test_kernels_that_the_lab_does_not_mean_judge_nobody(tmp_path):
     lab = steps.course(tmp_path, contract=steps.CONTRACT.replace("isa: plain", "isa: Haswell"))
     fast = graded(lab, "", performance=True).tests[-1]
     assert fast.status == "not_judged"
-    assert (
-        fast.message
-        == "the reference runs kernels for plain, the lab's tiers are for Haswell. Not your fault."
-    )
+    assert fast.message == "the reference runs kernels for plain, the lab's tiers are for Haswell"
 
 
 def test_a_reference_that_does_not_compile_judges_nobody_and_is_told(tmp_path):

@@ -34,7 +34,9 @@ def _source_contradictions(tree: dict[str, object]) -> Iterator[tuple[FieldPath,
     items = items[:MAX_ENTRIES] if isinstance(items, tuple) else ()
     paths = {index: _mapping(item).get("path") for index, item in enumerate(items)}
     header = _mapping(tree.get("interface")).get("header")
-    glue = {name.lower() for name in _texts(_mapping(tree.get("build")).get("glue"))}
+    staff = {
+        name.lower() for kind in ("glue", "faults") for name in _texts(_mapping(tree.get("build")).get(kind))
+    }
     seen: dict[str, str] = {}
     for index, path in paths.items():
         if not isinstance(path, str):
@@ -45,7 +47,7 @@ def _source_contradictions(tree: dict[str, object]) -> Iterator[tuple[FieldPath,
             yield at, f"{shown(path)} and {shown(seen[clash])} are one file on some systems; rename one"
         elif isinstance(header, str) and PurePosixPath(lower).name == header.lower():
             yield at, f"{shown(path)} is the lab's own header, never taken from a submission; leave it out"
-        elif PurePosixPath(lower).name in glue:
+        elif PurePosixPath(lower).name in staff:
             yield at, f"{shown(path)} has the name of a glue file; rename one"
         seen[lower] = path
     names = [path for path in paths.values() if isinstance(path, str)]
@@ -93,12 +95,17 @@ def _duel_contradictions(tree: dict[str, object]) -> Iterator[tuple[FieldPath, s
 def _missing_files(tree: dict[str, object], folder: Path, root: Path) -> Iterator[tuple[FieldPath, str]]:
     header = _mapping(tree.get("interface")).get("header")
     source = _mapping(tree.get("reference")).get("source")
-    glue = _mapping(tree.get("build")).get("glue")
-    glue = glue if isinstance(glue, tuple) else ()
+    build = _mapping(tree.get("build"))
+    staff = [
+        (("build", kind, index), folder, name)
+        for kind in ("glue", "faults")
+        for names in [build.get(kind)]
+        for index, name in enumerate(names if isinstance(names, tuple) else ())
+    ]
     wanted: list[tuple[FieldPath, Path, object]] = [
         (("interface", "header"), root / "starter" / folder.name, header),
         (("reference", "source"), folder, source),
-        *((("build", "glue", index), folder, name) for index, name in enumerate(glue)),
+        *staff,
     ]
     for at, parent, name in wanted:
         if isinstance(name, str) and re.fullmatch(PLAIN_NAME, name) and not is_file(parent / name):

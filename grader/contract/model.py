@@ -165,7 +165,14 @@ class Build(_Record):
         default=(), description="Libraries to link, by the name after `-l`"
     )
     glue: tuple[StaffSource, ...] = Field(
-        default=(), description="Staff sources in `labs/<id>/`, linked into every build"
+        default=(),
+        description="Staff sources in `labs/<id>/`, linked into every build, the reference's too; the "
+        "header of the same name declares what tests may call",
+    )
+    faults: tuple[StaffSource, ...] = Field(
+        default=(),
+        description="Staff sources of the `faults` build only, like glue; each `__wrap_NAME` that they "
+        "define stands in for the submission's calls of `NAME` (the linker's `--wrap`)",
     )
 
 
@@ -190,6 +197,9 @@ class Reference(_Record):
     )
     package: Package | None = Field(
         default=None, description="PyPI package whose shared library the source links"
+    )
+    libraries: tuple[Library, ...] = Field(
+        default=(), description="System libraries to link statically, by the name after `-l`"
     )
     environment: dict[Variable, Value] = Field(
         default_factory=dict, description="Environment of the reference's process; values are text"

@@ -1,6 +1,6 @@
 /*
  * faults.c - linked into the "faults" variant of a submission with -Wl,--wrap=malloc and so on: counts what the
- * submission allocates and can make its n-th allocation fail.
+ * submission allocates and can make its n-th allocation fail. The wrappers are weak: a lab may bring its own.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+
+#define WEAK __attribute__((weak))
 
 static atomic_long countdown = -1; /* allocations until the one that fails; negative: none fails */
 static atomic_long allocations, live_bytes, peak_bytes;
@@ -64,17 +66,17 @@ void __real_free(void *block);
 void *__real_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
 int __real_munmap(void *address, size_t length);
 
-void *__wrap_malloc(size_t size)
+WEAK void *__wrap_malloc(size_t size)
 {
     return must_fail() ? (errno = ENOMEM, NULL) : accounted(__real_malloc(size));
 }
 
-void *__wrap_calloc(size_t count, size_t size)
+WEAK void *__wrap_calloc(size_t count, size_t size)
 {
     return must_fail() ? (errno = ENOMEM, NULL) : accounted(__real_calloc(count, size));
 }
 
-void *__wrap_realloc(void *block, size_t size)
+WEAK void *__wrap_realloc(void *block, size_t size)
 {
     if (must_fail()) {
         errno = ENOMEM;
@@ -87,12 +89,12 @@ void *__wrap_realloc(void *block, size_t size)
     return moved;
 }
 
-void *__wrap_aligned_alloc(size_t alignment, size_t size)
+WEAK void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
     return must_fail() ? (errno = ENOMEM, NULL) : accounted(__real_aligned_alloc(alignment, size));
 }
 
-int __wrap_posix_memalign(void **block, size_t alignment, size_t size)
+WEAK int __wrap_posix_memalign(void **block, size_t alignment, size_t size)
 {
     if (must_fail())
         return ENOMEM;
@@ -102,14 +104,14 @@ int __wrap_posix_memalign(void **block, size_t alignment, size_t size)
     return error;
 }
 
-void __wrap_free(void *block)
+WEAK void __wrap_free(void *block)
 {
     if (block != NULL)
         account(-(long)malloc_usable_size(block));
     __real_free(block);
 }
 
-void *__wrap_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
+WEAK void *__wrap_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
 {
     if (must_fail()) {
         errno = ENOMEM;
@@ -121,7 +123,7 @@ void *__wrap_mmap(void *address, size_t length, int protection, int flags, int f
     return block;
 }
 
-int __wrap_munmap(void *address, size_t length)
+WEAK int __wrap_munmap(void *address, size_t length)
 {
     int error = __real_munmap(address, length);
     if (error == 0)
@@ -131,7 +133,7 @@ int __wrap_munmap(void *address, size_t length)
 
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument);
 
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
+WEAK int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
 {
     if (threads_left == 0)
         return EAGAIN;

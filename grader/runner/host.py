@@ -167,6 +167,8 @@ class Guest:
         cpu_before, wall_before = self.cpu_ns(), time.perf_counter_ns()
         self._cpu_at_call_s = cpu_before * 1e-9
         if cpu_before > self._cpu_when_stopped_ns + _STOPPED_NS:
+            if self._pending():  # it did not run: it is dying
+                raise self._gone()
             raise self._failure("forged", "went on running while the grader had stopped it")
         self._send(frame)
         self._thaw()
@@ -183,7 +185,7 @@ class Guest:
         try:
             return time.clock_gettime_ns((~self.pid << 3) | 2)
         except OSError as error:
-            raise self._failure("exited", "ended by itself") from error
+            raise self._gone() from error
 
     def freeze(self) -> None:
         """Stop every thread of the guest and wait until all of them have stopped."""
@@ -195,14 +197,14 @@ class Guest:
                     raise self._failure("hung", "could not be stopped")
                 os.sched_yield()
         except (ProcessLookupError, FileNotFoundError) as error:
-            raise self._failure("exited", "ended by itself") from error
+            raise self._gone() from error
         self._cpu_when_stopped_ns = self.cpu_ns()
 
     def _thaw(self) -> None:
         try:
             os.kill(self.pid, signal.SIGCONT)
         except ProcessLookupError as error:
-            raise self._failure("exited", "ended by itself") from error
+            raise self._gone() from error
 
     def pin(self, cores: set[int]) -> None:
         """Let the guest's threads run on these cores only; threads that it starts later inherit it."""
@@ -268,6 +270,10 @@ class Guest:
             raise self._failure("crashed", words, cpu_s=cpu_s)
         return answer.values
 
+    def _gone(self) -> GuestFailed:
+        """It ended while no answer was awaited; what it left in the channel says how."""
+        return self._after_the_answer() if self._pending() else self._ended("")
+
     def _after_the_answer(self) -> GuestFailed:
         """What else came before it was stopped: its own thread crashed or ended the process, or a forgery."""
         frame = self._frame("")
@@ -283,7 +289,7 @@ class Guest:
         try:
             self._channel.send(frame)
         except OSError as error:
-            raise self._failure("exited", "ended by itself") from error
+            raise self._gone() from error
 
     def _receive(
         self, deadline: float, moment: str, limit: float = START_S, cpu_deadline_ns: int | None = None
@@ -294,7 +300,7 @@ class Guest:
         poll.register(self._printed, select.POLLIN)
         while True:
             remaining = deadline - time.monotonic()
-            if remaining <= 0 or (cpu_deadline_ns is not None and self.cpu_ns() > cpu_deadline_ns):
+            if remaining <= 0 or (cpu_deadline_ns is not None and self._used_up(cpu_deadline_ns)):
                 raise self._hung(limit, moment)
             for fd, event in poll.poll(min(remaining, 0.25) * 1000):
                 if fd == self._channel.fileno():
@@ -303,6 +309,12 @@ class Guest:
                     self._drain()
                 else:
                     poll.unregister(self._printed)
+
+    def _used_up(self, cpu_deadline_ns: int) -> bool:
+        """Is its CPU time over? Not when it is gone: what it left in the channel says how."""
+        with contextlib.suppress(OSError):
+            return time.clock_gettime_ns((~self.pid << 3) | 2) > cpu_deadline_ns
+        return False
 
     def _frame(self, moment: str) -> bytes:
         """Take one frame; the first one also tells the guest's pid, attested by the kernel."""

@@ -1,6 +1,7 @@
 """Calling a function in a guest with arrays: where they are placed, how they get there and back, what was damaged.
 
-Arrays are numpy arrays (C-contiguous) or cffi structs that the grader owns. What the header declares `const` goes to
+Arrays are numpy arrays (C-contiguous) or cffi structs that the grader owns; `bytes` pass as they are and `str` as a
+C string, both for `const` parameters of one-byte items or `void`. What the header declares `const` goes to
 the input arena, which the guest cannot write; everything else to the output arena, and is copied back after the call.
 """
 
@@ -209,13 +210,16 @@ def _far(distance: int) -> str:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, (np.ndarray, cffi.FFI.CData))
+    return isinstance(value, (np.ndarray, cffi.FFI.CData, bytes, str))
 
 
 def _bytes(interface: Interface, value: Any) -> npt.NDArray[np.uint8]:
     """A flat, shared view of an argument's bytes."""
     if isinstance(value, np.ndarray):
         return value.reshape(-1).view(np.uint8)
+    if isinstance(value, (bytes, str)):
+        text = value.encode("utf-8", "surrogateescape") + b"\0" if isinstance(value, str) else value
+        return np.frombuffer(text, dtype=np.uint8)
     return np.frombuffer(interface.ffi.buffer(value), dtype=np.uint8)
 
 
@@ -226,6 +230,10 @@ def _checked(
     if parameter.type.kind != "pointer":
         raise TypeError(f"{where}: an array was given, but it is a {parameter.type.cname}")
     item = parameter.type.item
+    if isinstance(value, (bytes, str)):
+        if not parameter.is_const or (item.kind != "void" and interface.ffi.sizeof(item) != 1):
+            raise TypeError(f"{where}: text was given, but it is a {parameter.type.cname}")
+        return _bytes(interface, value)
     if not isinstance(value, np.ndarray):
         given = interface.ffi.typeof(value)
         if given.kind not in ("pointer", "array") or (item.kind != "void" and given.item.cname != item.cname):

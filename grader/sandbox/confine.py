@@ -24,6 +24,8 @@ TierName = Literal["A", "B", "C", "D"]
 FIRST_SANDBOX_UID = 64200
 """User id of slot 0 when the grader runs as root; slot n uses the n-th after it. No account needs to exist."""
 
+_SETPRIV = Path("/usr/bin/setpriv")
+
 
 @dataclass(frozen=True)
 class Tier:
@@ -139,7 +141,7 @@ def _become(tier: Tier, confinement: Confinement) -> list[str]:
         return ["setpriv", "--pdeathsig", "KILL", "--", "env", "-i", *variables]
     uid = str(tier.drop_to_uid)
     return [
-        *("/usr/bin/setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--no-new-privs"),
+        *(str(_SETPRIV), "--reuid", uid, "--regid", uid, "--clear-groups", "--no-new-privs"),
         *("--inh-caps=-all", "--bounding-set=-all", "--"),
     ]
 
@@ -159,10 +161,17 @@ def _bubblewrap(tier: Tier, confinement: Confinement, filter_fd: int) -> list[st
             "--unshare-cgroup-try",
         ]
         command += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-        command += ["--cap-add", "CAP_SETPCAP", "--ro-bind", "/usr/bin/setpriv", "/usr/bin/setpriv"]
+        command += ["--cap-add", "CAP_SETPCAP"]
     command += ["--proc", "/proc"] if confinement.proc else []
     command += ["--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm", "--size", size]
     command += ["--perms", "1777", "--tmpfs", "/tmp"]
+    if tier.name == "B":
+        # Folders on the way that bwrap makes by itself are root's alone.
+        paths = [_SETPRIV, *confinement.read_only, *confinement.writable]
+        ways = {parent for path in paths for parent in path.parents if parent != Path("/tmp")}
+        for way in sorted(ways - {Path("/")}):
+            command += ["--perms", "0755", "--dir", str(way)]
+        command += ["--ro-bind", str(_SETPRIV), str(_SETPRIV)]
     for path in confinement.read_only:
         command += ["--ro-bind", str(path), str(path)]
     for path in confinement.writable:

@@ -56,7 +56,7 @@ class DuelRunner:
             if against is None:  # the other side is the submission too
                 raise _mistake(failed.__cause__) from None
             raise NotJudged(
-                f"the reference failed while it was measured ({failed}). Not your fault."
+                f"the reference failed while it was measured ({failed})"
             ) from failed
         except (duel.WrongResult, GuestFailed) as mistake:
             raise _mistake(mistake) from None
@@ -74,7 +74,7 @@ class DuelRunner:
             id=name,
             test_id=self._test_id,
             title=contract.title,
-            reference=f"{against.name}" if against else "your own single thread",
+            reference=f"{against.name} ({against.isa} kernels)" if against else "your own single thread",
             ratio=outcome.ratio,
             interval=outcome.interval,
             tier=tier,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from grader.runner import invoke
+from grader.runner import invoke, observation
 from grader.runner.arena import Edge
 from grader.runner.channel import Value
 from grader.runner.host import FailureKind, Guest, GuestFailed
@@ -13,6 +14,8 @@ from grader.runner.invoke import Invocation
 from grader.testing.checks import CheckFailed, NotJudged
 from grader.toolchain import sanitizers
 from grader.toolchain.interface import Interface
+
+_T = TypeVar("_T")
 
 _WHY: dict[FailureKind, str] = {
     "crashed": "Look at the last index of every loop, and at what you write at the edges.",
@@ -73,8 +76,9 @@ class Library:
         timeout_s: float | None = None,
     ) -> tuple[Value, ...]:
         """Several calls in a row in the same process."""
-        label = case or _describe(self._interface, invocations[0])
-        name = invocations[0].function
+        named = next((item for item in invocations if item.function != "guest_mark"), invocations[0])
+        label = case or _describe(self._interface, named)
+        name = named.function
         try:
             guest = self._running(invocations)
             values, _ = invoke.run(guest, self._interface, invocations, edge=edge, timeout_s=timeout_s)
@@ -85,6 +89,45 @@ class Library:
             raise CheckFailed(f"{name} {damage}", case=label, why=_WHY["crashed"]) from None
         self._raise_findings(guest, name, label)
         return values
+
+    def traced(
+        self, invocations: Sequence[Invocation], *, case: str = "", timeout_s: float | None = None
+    ) -> tuple[tuple[Value, ...], collections.Counter[str]]:
+        """Like `calls`, and the system calls that were made meanwhile, by name, counted from outside.
+
+        Python's own handling of the calls may add one or two that get memory. Raises NotJudged without strace.
+        """
+        mark = Invocation("guest_mark", ())
+        guest = self._running(invocations)
+        try:
+            guest.wait_until_ready()
+            with observation.tracing(guest.pid) as traced:
+                values = self.calls([mark, *invocations, mark], case=case, timeout_s=timeout_s)
+            guest.freeze()  # under a tracer stopping looks different
+        except GuestFailed as failure:
+            self.close()
+            raise self._failed(failure, invocations[0].function, case) from None
+        except observation.Unobservable as error:
+            raise NotJudged(str(error)) from None
+        return values[1:-1], traced.counts
+
+    def mappings(self) -> list[observation.Mapping]:
+        """The runner's address space, as the kernel tells it. Raises NotJudged where it does not."""
+        return self._observed(observation.mappings) or []
+
+    def descriptors(self) -> dict[int, str]:
+        """The runner's open descriptors and what they are open on. Raises NotJudged where the kernel does not say."""
+        return self._observed(observation.descriptors) or {}
+
+    def resident_mib(self) -> float:
+        """Memory that the runner has in MiB, pages of mapped files included; 0 before the first call."""
+        return self._observed(observation.resident_mib) or 0.0
+
+    def _observed(self, look: Callable[[int], _T]) -> _T | None:
+        try:
+            return look(self._guest.pid) if self._guest else None
+        except observation.Unobservable as error:
+            raise NotJudged(str(error)) from None
 
     def printed(self) -> str:
         """What the submission has printed since its runner started."""

@@ -5,10 +5,13 @@ pytest runs in the trusted process; the submission never does.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import traceback
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +27,7 @@ from grader.testing.simulation import Simulator
 from grader.testing.subject import Reference, Subject, reference_of
 from grader.timing.duel import Outcome
 from grader.timing.fitness import cpu_info
+from grader.toolchain import cache
 from grader.toolchain.build import BuildFailed, Built
 
 PERFORMANCE = "performance"
@@ -108,7 +112,8 @@ class GradingPlugin:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.notes.append(f"the lab's tests cannot be loaded (not your fault): {str(report.longrepr)[-800:]}")
+            last = str(report.longrepr).strip().splitlines()[-1].removeprefix("E").strip()
+            self.notes.append(f"{report.nodeid} cannot be loaded (not your fault): {last}")
         elif report.skipped:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
             self.notes.append(f"{report.nodeid} was left out: {reason.removeprefix('Skipped: ')}")
@@ -134,6 +139,18 @@ class GradingPlugin:
         yield opened
         if self.tests and self.tests[-1].id == test_id(request.node) and self.tests[-1].status != "passed":
             opened.close()  # what a failed test left behind must not meet the next one
+
+    @pytest.fixture
+    def files(self) -> Iterator[Path]:
+        """An empty folder for this test's files; the submission sees it at the same path and can only read it."""
+        folder = cache.open_to_all(Path(tempfile.mkdtemp(dir=self.subject.shelf)))
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+
+    @pytest.fixture(scope="session")
+    def files_of_run(self) -> Path:
+        """A folder like `files` that lasts as long as the run, for large files that several tests share."""
+        return cache.open_to_all(Path(tempfile.mkdtemp(dir=self.subject.shelf)))
 
     @pytest.fixture
     def rng(self, request: pytest.FixtureRequest) -> np.random.Generator:
@@ -164,7 +181,7 @@ class GradingPlugin:
         """The lab's reference on this machine, started and checked once per run."""
         if self._reference is None:
             self.listener.phase("starting the reference")
-            self._reference = reference_of(self.subject.lab, self.subject.tier)
+            self._reference = reference_of(self.subject.lab, self.subject.tier, (self.subject.shelf,))
         return self._reference
 
     @pytest.fixture
@@ -291,8 +308,11 @@ def _one_line(text: str) -> str:
 
 
 def _broken_test(item: pytest.Item, error: BaseException | None) -> str:
-    lines = traceback.format_exception(error)[-4:] if error else []
-    return f"the test '{shown_name(item.name)}' itself broke (not your fault): {''.join(lines)[-800:]}"
+    """The error and its place in one line; authors see the whole traceback with plain pytest."""
+    frames = traceback.extract_tb(error.__traceback__) if error else []
+    place = f", at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    words = f"{type(error).__name__}: {_one_line(str(error))}{place}"
+    return f"the test '{shown_name(item.name)}' itself broke (not your fault): {words}"
 
 
 def _record(benchmark: Any, record: Duel, outcome: Outcome) -> None:

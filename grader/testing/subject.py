@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from grader.testing.checks import NotJudged
 from grader.testing.library import Library
 from grader.testing.simulation import Simulator
 from grader.timing.duel import Side
-from grader.toolchain import build, module, reference
+from grader.toolchain import build, cache, module, reference
 from grader.toolchain.build import Built, Variant
 from grader.toolchain.interface import Interface
 from grader.toolchain.module import Module
@@ -57,6 +59,13 @@ class Subject:
         """The lab's cffi module."""
         return module.for_submissions(self.lab)
 
+    @functools.cached_property
+    def shelf(self) -> Path:
+        """A folder for files of tests: every runner, the reference's too, sees it read-only at the same path."""
+        folder = cache.scratch_folder()
+        folder.chmod(0o755)
+        return folder
+
     def spec(self, variant: Variant = "release") -> GuestSpec:
         """How a runner of this variant is started. Sanitizers need more address space than any limit allows."""
         limits = GuestLimits(
@@ -66,7 +75,14 @@ class Subject:
             tasks=self.lab.limits.threads + 8,
         )
         library = self.built(variant).folder
-        return GuestSpec(self.module.folder, library, self.module.interface.names, variant, limits=limits)
+        return GuestSpec(
+            self.module.folder,
+            library,
+            self.module.interface.names,
+            variant,
+            read_only=(self.shelf,),
+            limits=limits,
+        )
 
     def start(self, variant: Variant, inputs: int, outputs: int) -> Guest:
         """A new runner with arenas of at least these sizes in bytes."""
@@ -96,6 +112,7 @@ class Subject:
         for library in self._libraries.values():
             library.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        shutil.rmtree(self.shelf, ignore_errors=True)
 
     def _count_hang(self) -> None:
         self._hangs += 1
@@ -116,17 +133,26 @@ class Reference:
     """Floating-point operations per second that one core reaches from registers, measured now."""
 
 
-def reference_of(lab: Lab, tier: Tier) -> Reference:
+def reference_of(lab: Lab, tier: Tier, read_only: tuple[Path, ...] = ()) -> Reference:
     """Start the reference, ask who it is, and measure the core's peak.
 
-    Raises NotJudged when its kernels are not those that the lab pins, so that ratios would mean something else.
+    It sees the folders `read_only`. Raises NotJudged when something that it is built from is not installed, or when
+    its kernels are not those that the lab pins, so that ratios would mean something else.
     """
-    built = reference.prepare(lab)
+    try:
+        built = reference.prepare(lab)
+    except reference.Missing as error:
+        raise NotJudged(str(error)) from error
     interface = built.module.interface
     environment = tuple((lab.reference.environment if lab.reference else {}).items())
     limits = GuestLimits(call_s=120.0, memory_mib=None, tasks=0)
     spec = GuestSpec(
-        built.module.folder, built.folder, interface.names, environment=environment, limits=limits
+        built.module.folder,
+        built.folder,
+        interface.names,
+        read_only=read_only,
+        environment=environment,
+        limits=limits,
     )
     side = Side(lambda inputs, outputs: Guest(tier, _with_room(spec, inputs, outputs)), interface)
     try:
@@ -135,11 +161,11 @@ def reference_of(lab: Lab, tier: Tier) -> Reference:
             peak = max(_peak(guest, interface) for _ in range(5))
     except GuestFailed as failure:
         output = failure.output.decode("utf-8", "replace")
-        raise NotJudged(f"the reference failed: {failure} {output} Not your fault.") from failure
+        raise NotJudged(f"the reference failed: {failure} {output}") from failure
     wanted = lab.reference.isa if lab.reference else None
     if wanted is not None and isa != wanted:
         raise NotJudged(
-            f"the reference runs kernels for {isa}, the lab's tiers are for {wanted}. Not your fault."
+            f"the reference runs kernels for {isa}, the lab's tiers are for {wanted}"
         )
     return Reference(name, isa, side, peak)
 

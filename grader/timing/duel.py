@@ -140,7 +140,7 @@ def fight(
     second = _fight_once(submission, reference, cases, rules, rng, on_round)
     if second.verdict == "failed":
         return second
-    reason = "two measurements in fresh processes disagree: the machine is too noisy. Not your fault; run it again."
+    reason = "two measurements in fresh processes disagree: the machine is too noisy; run it again"
     return Outcome(
         "not_judged", reason, second.ratio, second.interval, second.rounds, second.submission_s, second.reference_s,
         second.work, second.taken_elsewhere,
@@ -205,7 +205,7 @@ def _fight_once(
 
 def _busy(tally: _Tally) -> str:
     share = 100 * median(tally.elsewhere)
-    return f"other programs used {share:.0f} % of the cores. Not your fault; close them and run it again."
+    return f"other programs used {share:.0f} % of the cores; close them and run it again"
 
 
 def _outcome(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -82,9 +83,10 @@ def build(tier: Tier, lab: Lab, files: Mapping[str, bytes], variant: Variant) ->
 
     Raises BuildFailed with what the student should mend, and RuntimeError when the grader's own part fails.
     """
-    flags = (*COMMON_FLAGS, *lab.build.flags, *_VARIANT_FLAGS[variant])
+    wrapped = _wraps(lab) if variant == "faults" else ()
+    flags = (*COMMON_FLAGS, *lab.build.flags, *_VARIANT_FLAGS[variant], *wrapped)
     parts = [piece for name in sorted(files) for piece in (name, files[name])]
-    glue = [lab.digest] if lab.glue_paths else []
+    glue = [path.read_bytes() for path in _staff_files(lab, variant)]
     recipe: list[cache.Piece] = [
         "build 2",
         compiler(),
@@ -109,10 +111,10 @@ def _compile(
     prepared = module.for_submissions(lab)
     scratch = cache.scratch_folder()
     try:
-        _lay_out(scratch, lab, files, prepared)
+        _lay_out(scratch, lab, files, variant, prepared)
         hand_over(tier, scratch)
         sources = [name for name in sorted(files) if name.endswith(".c")]
-        staff = [f"../lab/{path.name}" for path in lab.glue_paths]
+        staff = [f"../lab/{path.name}" for path in _staff_sources(lab, variant)]
         objects = ["../lab/promises.o", *(["../lab/faults.o"] if variant == "faults" else [])]
         libraries = [f"-l{name}" for name in lab.build.libraries]
         link = ["-shared", "-Wl,-z,defs", "-Wl,-z,noexecstack", f"-Wl,-soname,{module.LIBRARY}"]
@@ -148,15 +150,33 @@ def _compile(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _lay_out(scratch: Path, lab: Lab, files: Mapping[str, bytes], prepared: module.Module) -> None:
+def _staff_sources(lab: Lab, variant: Variant) -> tuple[Path, ...]:
+    return (*lab.glue_paths, *(lab.fault_paths if variant == "faults" else ()))
+
+
+def _staff_files(lab: Lab, variant: Variant) -> list[Path]:
+    """Staff's sources and their headers."""
+    sources = _staff_sources(lab, variant)
+    return [path for source in sources for path in (source, source.with_suffix(".h")) if path.exists()]
+
+
+def _wraps(lab: Lab) -> tuple[str, ...]:
+    """The linker's flags for every __wrap_NAME that the lab's fault sources define."""
+    texts = [path.read_text(encoding="utf-8") for path in lab.fault_paths]
+    names = dict.fromkeys(name for text in texts for name in re.findall(r"\b__wrap_(\w+)\s*\(", text))
+    return tuple(f"-Wl,--wrap={name}" for name in names if name not in _WRAPPED)
+
+
+def _lay_out(
+    scratch: Path, lab: Lab, files: Mapping[str, bytes], variant: Variant, prepared: module.Module
+) -> None:
     for folder in ("src", "lab", "out"):
         (scratch / folder).mkdir()
     for name, data in files.items():
         target = scratch / "src" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
-    glue = [path for source in lab.glue_paths for path in (source, source.with_suffix(".h")) if path.exists()]
-    for path in (lab.header_path, prepared.promises, prepared.faults, *glue):
+    for path in (lab.header_path, prepared.promises, prepared.faults, *_staff_files(lab, variant)):
         shutil.copyfile(path, scratch / "lab" / path.name)
 
 

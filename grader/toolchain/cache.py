@@ -43,7 +43,7 @@ def root() -> Path:
     else:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "grader"
     folder.mkdir(parents=True, exist_ok=True, mode=0o755)
-    _open_to_all(folder)
+    open_to_all(folder)
     return folder
 
 
@@ -56,12 +56,12 @@ def fetch(kind: str, name: str, build: Callable[[Path], None]) -> Path:
     if place.is_dir():
         return place
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-    _open_to_all(place.parent)
+    open_to_all(place.parent)
     scratch = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{name[:12]}."))
     try:
         build(scratch)
         for path in (scratch, *scratch.rglob("*")):
-            _open_to_all(path)
+            open_to_all(path)
         try:
             scratch.rename(place)
         except OSError:  # perhaps somebody else was faster: theirs is as good
@@ -72,8 +72,8 @@ def fetch(kind: str, name: str, build: Callable[[Path], None]) -> Path:
     return place
 
 
-def _open_to_all(path: Path) -> None:
-    """Readable by the sandbox's user, whatever the umask of whoever runs the grader."""
+def open_to_all(path: Path) -> Path:
+    """Make a file or folder readable by the sandbox's user, whatever the umask of whoever runs the grader."""
     mode = path.lstat().st_mode
     wanted = mode | (0o555 if stat.S_ISDIR(mode) else 0o555 if mode & 0o100 else 0o444)
     if wanted != mode and not stat.S_ISLNK(mode):
@@ -81,6 +81,7 @@ def _open_to_all(path: Path) -> None:
             PermissionError
         ):  # somebody else's folder, who may have opened it in another way
             path.chmod(stat.S_IMODE(wanted))
+    return path
 
 
 def scratch_folder() -> Path:

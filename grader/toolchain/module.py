@@ -40,8 +40,11 @@ class Module:
 
 
 def for_submissions(lab: Lab) -> Module:
-    """The module through which submissions of this lab are called: the header's functions and the glue's."""
-    headers = [path.with_suffix(".h") for path in lab.glue_paths]
+    """The module through which submissions of this lab are called: the functions of the header and of staff's code.
+
+    Those of the faults' headers are there in the "faults" build only; calling them in another ends the process.
+    """
+    headers = [path.with_suffix(".h") for path in (*lab.glue_paths, *lab.fault_paths)]
     return prepare(lab.header_path, tuple(path for path in headers if path.exists()))
 
 

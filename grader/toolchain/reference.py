@@ -11,18 +11,21 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import grader.timing
 from grader.lab import Lab
 from grader.toolchain import build, cache, module
 from grader.toolchain.module import Module
 
-_SUPPORT = Path(grader.timing.__file__).parent / "reference_support"
+_SUPPORT = Path(__file__).parent / "reference_support"
 _FLAGS = ("-std=gnu11", "-O3", "-mavx2", "-mfma", "-fPIC", "-pthread", "-shared")
+
+
+class Missing(RuntimeError):
+    """What the reference is built from is not installed here; the message says how to install it."""
 
 
 @dataclass(frozen=True)
 class BuiltReference:
-    """The folder of the reference's library, and the module that calls it (the lab's functions and the probes)."""
+    """The folder of the reference's library, and the module that calls it: the lab's functions, glue and probes."""
 
     folder: Path
     module: Module
@@ -31,32 +34,35 @@ class BuiltReference:
 def prepare(lab: Lab) -> BuiltReference:
     """Build the lab's reference, or take it from the cache.
 
-    Raises RuntimeError when it does not compile or its package is not installed.
+    Raises Missing when its package or a library is not installed, RuntimeError when it does not compile.
     """
     source = lab.reference_path
     if source is None or lab.reference is None:
         raise RuntimeError(f"{lab.id} has no reference, but one of its duels needs one")
     support = [_SUPPORT.with_suffix(suffix) for suffix in (".c", ".h")]
     libraries = _package_libraries(lab.reference.package)
-    texts = [path.read_bytes() for path in (source, lab.header_path, *support)]
-    name = cache.key("reference 1", " ".join(_FLAGS), build.compiler(), cache.stamp(libraries), *texts)
-    folder = cache.fetch("reference", name, lambda place: _build(place, lab, source, libraries))
-    return BuiltReference(folder, module.prepare(lab.header_path, (support[1],)))
+    archives = [_archive(name) for name in lab.reference.libraries]
+    headers = [path for path in (item.with_suffix(".h") for item in lab.glue_paths) if path.exists()]
+    texts = [path.read_bytes() for path in (source, lab.header_path, *lab.glue_paths, *headers, *support)]
+    stamp = cache.stamp([*libraries, *archives])
+    name = cache.key("reference 2", " ".join(_FLAGS), build.compiler(), stamp, *texts)
+    folder = cache.fetch("reference", name, lambda place: _build(place, lab, source, libraries, archives))
+    return BuiltReference(folder, module.prepare(lab.header_path, (*headers, support[1])))
 
 
-def _build(place: Path, lab: Lab, source: Path, libraries: list[Path]) -> None:
+def _build(place: Path, lab: Lab, source: Path, libraries: list[Path], archives: list[Path]) -> None:
     for path in libraries:
         shutil.copyfile(path, place / path.name)
     include = ["-I", str(lab.header_path.parent), "-I", str(_SUPPORT.parent)]
-    linked = [str(place / path.name) for path in libraries if path.name.startswith("libscipy_openblas")]
+    linked = [place / path.name for path in libraries if path.name.startswith("libscipy_openblas")]
     command = [
         "gcc",
         *_FLAGS,
         f"-Wl,-soname,{module.LIBRARY}",
         *include,
-        str(source),
+        *map(str, (source, *lab.glue_paths)),
         f"{_SUPPORT}.c",
-        *linked,
+        *map(str, (*linked, *archives)),
     ]
     command += ["-Wl,-rpath,$ORIGIN", "-lm", "-o", str(place / module.LIBRARY)]
     answer = subprocess.run(command, capture_output=True, text=True)
@@ -71,7 +77,16 @@ def _package_libraries(package: str | None) -> list[Path]:
     try:
         folder = Path(str(importlib.import_module(package.replace("-", "_")).__file__)).parent
     except ImportError as error:
-        raise RuntimeError(f"the reference needs the package {package}: pip install {package}") from error
+        raise Missing(f"the reference needs the package {package}: pip install {package}") from error
     return sorted(
         path for path in folder.rglob("*.so*") if path.is_file() and path.parent.name.startswith("lib")
     )
+
+
+def _archive(name: str) -> Path:
+    """A system library to link statically, since the sandbox holds no other: 'cdb' is libcdb.a."""
+    command = ["gcc", f"-print-file-name=lib{name}.a"]
+    path = Path(subprocess.run(command, capture_output=True, text=True).stdout.strip())
+    if not path.is_absolute() or not path.is_file():
+        raise Missing(f"the reference needs lib{name}.a and its header: apt-get install lib{name}-dev")
+    return path

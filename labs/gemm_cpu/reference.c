@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
+#include <string.h>
 
 /* From OpenBLAS' cblas.h, with this package's prefix. */
 enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
@@ -32,10 +34,15 @@ int gemm_f32(gemm_op ta, gemm_op tb, size_t m, size_t n, size_t k, float alpha, 
     return 0;
 }
 
-/* What this is, for the report: "OpenBLAS 0.3.29 DYNAMIC_ARCH ... Haswell ...". */
+/* What this is, for the report: the first two words, "OpenBLAS 0.3.29", of a longer description. */
 const char *reference_name(void)
 {
-    return scipy_openblas_get_config();
+    static char name[64];
+    const char *config = scipy_openblas_get_config();
+    size_t length = strcspn(config, " ");
+    length += config[length] != '\0' ? 1 + strcspn(config + length + 1, " ") : 0;
+    snprintf(name, sizeof name, "%.*s", (int)length, config);
+    return name;
 }
 
 /* The kernels in use; if this is not the pinned ISA, no duel is judged. */

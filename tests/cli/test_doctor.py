@@ -184,10 +184,15 @@ def test_a_driver_that_fails_or_hangs_counts_as_no_gpu(tools, monkeypatch, scrip
     assert doctor._gpu().status == "partly"
 
 
-def test_without_a_gpu_nobody_is_sent_to_install_cupy(tools, monkeypatch):
+def test_without_a_gpu_nobody_is_sent_to_install_what_needs_one(tools, monkeypatch):
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
-    assert doctor._cupy().mend == ""
+    assert (doctor._cupy().mend, doctor._nvcc().mend) == ("", "")
+
+
+def test_with_a_gpu_the_cupy_that_fits_is_named(tools, monkeypatch):
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
     tools("nvidia-smi", "echo NVIDIA H100")
+    assert "nvidia-cuda-toolkit" in doctor._nvcc().mend
     assert doctor._cupy().mend.endswith("pip install cupy-cuda12x")
     tools("nvcc", "echo Cuda compilation tools, release 13.0, V13.0.88")
     assert doctor._cupy().mend.endswith("pip install cupy-cuda13x")

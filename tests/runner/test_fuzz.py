@@ -44,7 +44,7 @@ LIKELY = st.one_of(
     st.sampled_from([b"S", b""]),
 )
 FRAMES = st.lists(LIKELY, min_size=1, max_size=4)
-QUIET = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUIET = settings(max_examples=160, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @QUIET

@@ -27,7 +27,7 @@ class Fought:
         self.records: list[Duel] = []
         self.credit: float | None = None
         self.sides: list[object] = []
-        reference = SimpleNamespace(name="OpenBLAS", side="theirs", peak=112e9)
+        reference = SimpleNamespace(name="OpenBLAS", isa="Haswell", side="theirs", peak=112e9)
         lab = SimpleNamespace(duels={"large": contract}, credit=DEFAULT_CREDIT)
         subject = SimpleNamespace(lab=lab, side=lambda: "ours")
 
@@ -182,7 +182,6 @@ def test_what_the_reference_does_is_not_the_submissions_fault(monkeypatch, cause
     fought = Fought(monkeypatch, by_the_reference(cause))
     assert isinstance(fought.error, NotJudged)
     assert str(fought.error).startswith("the reference failed while it was measured")
-    assert "Not your fault" in str(fought.error)
     assert (fought.records, fought.credit) == ([], None)
 
 

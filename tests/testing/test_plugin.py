@@ -499,7 +499,7 @@ def test_a_duel_becomes_points_a_record_and_pytest_benchmarks_times(run):
     graded = run(fast=DUEL, only="keeps up", code=source(1.5))
     [test], [record] = graded.result.tests, graded.result.duels
     assert (record.id, record.test_id, record.title) == ("steady", test.id, "steady work")
-    assert (record.reference, record.clock, record.unit) == ("plain C", "cpu", "steps/s")
+    assert (record.reference, record.clock, record.unit) == ("plain C (plain kernels)", "cpu", "steps/s")
     assert (record.verdict, record.tier, test.status) == ("passed", "pass", "passed")
     assert record.ratio == pytest.approx(2 / 3, rel=0.2)
     assert record.tiers == {"pass": 0.4, "gold": 0.9}

@@ -186,8 +186,9 @@ def test_places_differ_between_rounds_and_agree_between_sides(corner, rng, monke
     monkeypatch.setattr(duel.invoke, "stage", watched)
     outcome = fight(ours.side, theirs.side, [case(warm_up=False)], rules(), rng)
     assert seen["ours"] == seen["theirs"]
-    assert len(seen["ours"]) == outcome.rounds
-    inputs = [places[0] for places in seen["ours"]]
+    layouts = list(dict.fromkeys(seen["ours"]))  # an untimed call has the places of the timed one
+    assert len(layouts) == outcome.rounds
+    inputs = [places[0] for places in layouts]
     assert len({place % PAGE for place in inputs}) > outcome.rounds / 2
     assert len({place // PAGE for place in inputs}) > outcome.rounds / 2
     assert all(place % 64 == 0 for place in inputs)
@@ -218,10 +219,12 @@ BY_CONTENT_BODY = """\
 """
 
 
-def test_remembering_results_by_the_place_of_their_input_gives_wrong_results(corner, rng):
+@pytest.mark.parametrize("warm_up", [True, False])
+def test_remembering_results_by_the_place_of_their_input_gives_wrong_results(corner, rng, warm_up):
+    """Also where calls are not warmed up, since some are all the same."""
     cheat = corner(source(0.0, BY_PLACE, BY_PLACE_BODY))
     with pytest.raises(WrongResult):
-        fight(cheat.side, corner(source()).side, [case()], rules(), rng)
+        fight(cheat.side, corner(source()).side, [case(warm_up=warm_up)], rules(), rng)
 
 
 def test_remembering_results_by_the_content_of_their_input_gains_nothing(corner, rng):
@@ -249,8 +252,19 @@ START_A_THREAD = """\
 """
 
 
-def test_work_that_goes_on_after_returning_is_not_done(corner, rng):
+def test_work_that_goes_on_after_returning_gains_nothing(corner, rng):
+    """Stopped with the process, it is not done; and what it still does before that is counted."""
     cheat = corner(source(0.0, AFTERWARDS, START_A_THREAD + "    pthread_detach(thread);\n"))
+    try:
+        outcome = fight(cheat.side, corner(source()).side, [case(warm_up=False)], rules(), rng)
+    except WrongResult:
+        return
+    assert outcome.ratio == pytest.approx(0.5, rel=0.25)
+
+
+def test_work_that_takes_long_after_returning_is_not_done(corner, rng):
+    long = AFTERWARDS.replace("burn(2000000L)", "burn(200000000L)")
+    cheat = corner(source(0.0, long, START_A_THREAD + "    pthread_detach(thread);\n"))
     with pytest.raises(WrongResult):
         fight(cheat.side, corner(source()).side, [case(warm_up=False)], rules(), rng)
 
@@ -358,7 +372,6 @@ def test_two_measurements_that_disagree_judge_nobody(corner, rng):
     outcome = fight(duel.Side(start, fast.side.interface), corner(source()).side, [case()], rules(), rng)
     assert outcome.verdict == "not_judged"
     assert "disagree" in outcome.reason
-    assert "Not your fault" in outcome.reason
 
 
 def test_processes_end_with_the_duel(corner, rng):
@@ -389,10 +402,7 @@ def test_a_busy_machine_judges_nobody_by_the_wall_clock_and_says_so(corner, rng,
         corner(source()).side, corner(source()).side, [case()], rules(clock="wall", cap_s=1.0), rng
     )
     assert outcome.verdict == "not_judged"
-    assert (
-        outcome.reason
-        == "other programs used 37 % of the cores. Not your fault; close them and run it again."
-    )
+    assert outcome.reason == "other programs used 37 % of the cores; close them and run it again"
     assert outcome.rounds == 0
     assert outcome.ratio is None
     assert outcome.taken_elsewhere == 0.37

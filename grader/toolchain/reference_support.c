@@ -39,14 +39,28 @@ double probe_fma(long iterations)
     return total;
 }
 
-/* Read `count` floats (a multiple of 64) `repeats` times. */
+enum {
+    STREAMS = 4,         /* One stream of addresses leaves the memory idle in between: 13.8 GB/s, four of them 16.6 */
+    PER_STREAM = 1 << 13 /* floats: long enough for the prefetchers, short enough not to matter for small arrays */
+};
+
+/* Read `count` floats (a multiple of 64) `repeats` times, as fast as one core can: at STREAMS places at a time where
+ * the array is long enough. Eight sums, since an addition takes several cycles. */
 double probe_read(const float *data, size_t count, int repeats)
 {
-    __m256 sums[8] = {_mm256_setzero_ps()};
-    for (int r = 0; r < repeats; r++)
-        for (size_t i = 0; i + 64 <= count; i += 64)
+    __m256 sums[8];
+    for (int i = 0; i < 8; i++)
+        sums[i] = _mm256_setzero_ps();
+    for (int r = 0; r < repeats; r++) {
+        size_t i = 0;
+        for (; i + STREAMS * PER_STREAM <= count; i += STREAMS * PER_STREAM)
+            for (const float *at = data + i; at < data + i + PER_STREAM; at += 16)
+                for (int lane = 0; lane < 8; lane++)
+                    sums[lane] = _mm256_add_ps(sums[lane], _mm256_loadu_ps(at + lane / 2 * PER_STREAM + lane % 2 * 8));
+        for (; i + 64 <= count; i += 64)
             for (int lane = 0; lane < 8; lane++)
                 sums[lane] = _mm256_add_ps(sums[lane], _mm256_loadu_ps(data + i + 8 * lane));
+    }
     float lanes[8];
     double total = 0;
     for (int i = 0; i < 8; i++) {
