@@ -122,7 +122,11 @@ def _judge(
     arguments = [
         *files,
         *("-c", os.devnull, f"--rootdir={lab.root}", f"--confcutdir={lab.folder}"),
-        *("--import-mode=importlib", "--strict-markers", "--capture=no"),  # or it takes the listener's output too
+        *(
+            "--import-mode=importlib",
+            "--strict-markers",
+            "--capture=no",
+        ),  # or it takes the listener's output too
         *("-p", "no:cacheprovider", "-o", f"pythonpath={lab.root}", "--no-header", "-q"),
         *(f"--benchmark-json={recorded}", f"--benchmark-storage=file://{scratch}"),
     ]
@@ -175,7 +179,9 @@ def _build_verdict(subject: Subject) -> list[TestResult]:
     try:
         subject.built()
     except BuildFailed as failed:
-        failure = Failure(summary=failed.summary, detail=failed.detail, why="Nothing can be tested before it builds.")
+        failure = Failure(
+            summary=failed.summary, detail=failed.detail, why="Nothing can be tested before it builds."
+        )
         return [_build_test(failed.summary, failure)]
     return []
 
@@ -246,5 +252,3 @@ def grader_digest() -> str:
     files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".c", ".h", ".yaml"))
     pieces = [piece for path in files for piece in (str(path.relative_to(package)), path.read_bytes())]
     return cache.key(*pieces)
-
-

@@ -262,7 +262,7 @@ class Rung(_Record):
     folder: Folder = Field(description="Folder below `solutions_hidden/<id>/`; `.` is the full solution")
     tiers: dict[Name, Annotated[tuple[Landing, ...], BeforeValidator(_as_list)]] = Field(
         default_factory=dict,
-        description="Duel -> the tier it must land in, or a list of them where machines differ; `none`: below the first",
+        description="Duel -> the tier it must land in, or several where machines differ; `none`: below the first",
     )
 
 

@@ -55,9 +55,7 @@ class DuelRunner:
         except duel.ReferenceFailed as failed:
             if against is None:  # the other side is the submission too
                 raise _mistake(failed.__cause__) from None
-            raise NotJudged(
-                f"the reference failed while it was measured ({failed})"
-            ) from failed
+            raise NotJudged(f"the reference failed while it was measured ({failed})") from failed
         except (duel.WrongResult, GuestFailed) as mistake:
             raise _mistake(mistake) from None
         self._settle(name, contract, against, outcome)

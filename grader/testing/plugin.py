@@ -121,7 +121,11 @@ class GradingPlugin:
     def pytest_benchmark_generate_machine_info(self, config: pytest.Config) -> dict[str, object]:
         """What pytest-benchmark's JSON says about the machine, without its slow look-up."""
         info = cpu_info()
-        return {"node": info.hostname, "release": info.kernel, "cpu": {"brand_raw": info.name, "count": info.cores}}
+        return {
+            "node": info.hostname,
+            "release": info.kernel,
+            "cpu": {"brand_raw": info.name, "count": info.cores},
+        }
 
     # --- What tests use -------------------------------------------------------------------------------------------
 
@@ -300,7 +304,11 @@ def _verdict(error: BaseException, item: pytest.Item) -> tuple[Status, Failure |
 
 def _explanation(item: pytest.Item) -> str:
     """The test's docstring, as one paragraph: it says the fact, and why it usually fails."""
-    return " ".join((getattr(item.obj, "__doc__", None) or "").split()) if isinstance(item, pytest.Function) else ""
+    return (
+        " ".join((getattr(item.obj, "__doc__", None) or "").split())
+        if isinstance(item, pytest.Function)
+        else ""
+    )
 
 
 def _one_line(text: str) -> str:

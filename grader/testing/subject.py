@@ -164,9 +164,7 @@ def reference_of(lab: Lab, tier: Tier, read_only: tuple[Path, ...] = ()) -> Refe
         raise NotJudged(f"the reference failed: {failure} {output}") from failure
     wanted = lab.reference.isa if lab.reference else None
     if wanted is not None and isa != wanted:
-        raise NotJudged(
-            f"the reference runs kernels for {isa}, the lab's tiers are for {wanted}"
-        )
+        raise NotJudged(f"the reference runs kernels for {isa}, the lab's tiers are for {wanted}")
     return Reference(name, isa, side, peak)
 
 

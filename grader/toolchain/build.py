@@ -231,7 +231,7 @@ class _Step:
 
 def _was_stopped(step: _Outcome) -> bool:
     """Did it run into a limit, or did the machine run out of memory?"""
-    return step.status is None or "signal terminated program" in step.stderr
+    return step.status is None or "Killed signal terminated program" in step.stderr
 
 
 def _judge(
@@ -241,7 +241,10 @@ def _judge(
     sources = {name: data.decode("utf-8", "replace") for name, data in files.items()}
     unread = any(step.status != 0 or not step.is_whole for step in preprocessed)
     if unread and (compiled.status == 0 or not all(step.is_whole for step in preprocessed)):
-        return {"summary": "the preprocessor took too long or made too much text", "detail": ""}
+        detail = (
+            "Its macros and #include lines together make more than the grader reads; write less by macro."
+        )
+        return {"summary": "the preprocessor took too long or made too much text", "detail": detail}
     violations = policy.check("".join(step.stdout for step in preprocessed), sources)
     if violations:
         lines = [f"{item.file}:{item.line}: {item.text}\n    {item.message}" for item in violations]

@@ -96,7 +96,7 @@ def test_a_limit_of_cpu_time_ends_a_call_early(hostile: Guest) -> None:
 
 
 def test_a_call_may_have_its_own_patience(hostile: Guest, act) -> None:
-    with pytest.raises(GuestFailed, match="within 0.3 s"):
+    with pytest.raises(GuestFailed, match=r"within 0\.3 s"):
         act(hostile, 31, timeout_s=0.3)
 
 
@@ -146,7 +146,7 @@ class TestNotTheSubmissionsFault:
 
     def test_a_sandbox_that_cannot_start(self, tier, honest_spec) -> None:
         with tiny.leaving_nothing(), Guest(tier, replace(honest_spec, library=Path("/nonexistent"))) as guest:
-            with pytest.raises(RuntimeError, match="could not start a runner.*nonexistent"):
+            with pytest.raises(RuntimeError, match=r"could not start a runner.*nonexistent"):
                 guest.wait_until_ready()
 
     def test_a_launcher_that_is_not_there(self, tier, honest_spec, monkeypatch) -> None:

@@ -100,8 +100,8 @@ def test_skewed_and_shifted_places(honest, interface) -> None:
             interface,
             [Invocation("tiny_copy", (given, out, 100))],
             "inside",
-            lambda: skew,
-            page,  # noqa: B023
+            lambda skew=skew: skew,
+            page,
         )
         assert all(item.block.offset % 4096 == skew for item in staged.placed)
         out[:] = 0
@@ -186,7 +186,7 @@ class TestDamage:
     def test_a_write_past_the_end_is_noticed_inside_the_pages(self, hostile, act) -> None:
         with pytest.raises(Damage, match="bytes past the end of output"):
             act(hostile, 13, edge="inside")
-        with pytest.raises(Damage, match="^wrote 1 bytes past the end of output"):
+        with pytest.raises(Damage, match=r"^wrote 1 bytes past the end of output"):
             act(hostile, 1, edge="start")
 
     def test_a_write_before_the_start_is_noticed_inside_the_pages(self, hostile, act) -> None:
@@ -256,7 +256,8 @@ class TestTheFirstByteOutside:
 
 
 def test_an_output_keeps_what_was_not_written(tier, interface) -> None:
-    code = '#include "tiny.h"\nint tiny_act(int w, const float *i, float *o, size_t n) { (void)i; o[n - 1] = w; return 0; }'
+    code = '#include "tiny.h"\nint tiny_act(int w, const float *i, float *o, size_t n)'
+    code += " { (void)i; o[n - 1] = w; return 0; }"
     with tiny.guest(tier, tiny.source(code)) as guest:
         out = np.arange(4, dtype=np.float32)
         invoke.run(

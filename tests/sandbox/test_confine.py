@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import grader
-from grader.sandbox import confine, probe as tiers
+from grader.sandbox import confine
+from grader.sandbox import probe as tiers
 from grader.sandbox.confine import FIRST_SANDBOX_UID, Confinement, Tier, start
 from grader.toolchain import cache
 from tests.conftest import needs
