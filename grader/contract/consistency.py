@@ -74,11 +74,13 @@ def _duel_contradictions(tree: dict[str, object]) -> Iterator[tuple[FieldPath, s
         for tier in _mapping(duel.get("tiers")):
             if tier in TIERS and tier not in credit:
                 yield ("duels", name, "tiers", tier), f"credit says nothing about {tier}; add it there"
-        if duel.get("against", "reference") == "reference" and tree.get("reference") is None:
+        if duel.get("against", "reference") != "self" and tree.get("reference") is None:
             yield (
                 ("duels", name),
                 "needs the lab's reference, but there is none; add it, or write against: self",
             )
+        if duel.get("against") == "roofline" and duel.get("bound") is None:
+            yield ("duels", name), "is against the roofline; say which one: bound: memory, or bound: compute"
     for rung, record in _mapping(tree.get("rungs")).items():
         for duel_name, landings in _mapping(_mapping(record).get("tiers")).items():
             at = ("rungs", rung, "tiers", duel_name)

@@ -235,8 +235,10 @@ class Duel(_Record):
     bound: Literal["compute", "memory"] | None = Field(
         default=None, description="Which roofline the report compares with; left out: none"
     )
-    against: Literal["reference", "self"] = Field(
-        default="reference", description="`self`: the submission itself, called another way"
+    against: Literal["reference", "self", "roofline"] = Field(
+        default="reference",
+        description="`self`: the submission itself, called another way; `roofline`: the reference's probe of what "
+        "this core can do (`probe_read`, `probe_fma`), so that the ratio is the fraction of `bound`",
     )
 
 

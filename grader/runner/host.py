@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import ctypes
 import os
 import secrets
 import select
@@ -24,13 +25,16 @@ from typing import Literal
 from grader.runner import channel, runtime
 from grader.runner.arena import SharedMemory
 from grader.runner.channel import Call, Crash, Value, Window
-from grader.sandbox.confine import Confinement, Tier, end, start
+from grader.sandbox.confine import Confinement, Tier, end, is_stopped, start
 
 START_S = 20.0
 """A guest that has not said hello by then was stopped by its own code (a constructor), or the machine is stuck."""
 
 _STOPPED_NS = 1_000_000
 """CPU time that a stopped guest may seem to use: the kernel's last steps of stopping it."""
+
+_STACK_SIGNAL, _TGKILL, _MAX_STACKS = 43, 234, 64
+"""Asks a thread where it is (guest_support.c); the call that signals one thread (asm/unistd_64.h); threads asked."""
 
 FailureKind = Literal["crashed", "hung", "exited", "flooded", "forged", "broken"]
 
@@ -359,10 +363,15 @@ class Guest:
 
     def _ended(self, moment: str) -> GuestFailed:
         """The channel closed: the guest is gone. Its exit status is hearsay and only helps to say how."""
+        with contextlib.suppress(ProcessLookupError):
+            if self.pid:
+                os.kill(self.pid, signal.SIGCONT)  # it may have been stopped on its way out
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=5.0)
+            self._process.wait(timeout=2.0)
         status = self._process.returncode
         words = f" {moment}" if moment else ""
+        if status is None:
+            return self._failure("exited", f"closed its channel to the grader{words} instead of returning")
         if status is not None and (status < 0 or status > 128):
             name = _signal_name(-status if status < 0 else status - 128)
             return self._failure("crashed", f"was killed{words}: {name}")
@@ -375,8 +384,24 @@ class Guest:
         with contextlib.suppress(OSError):
             cpu_s = time.clock_gettime_ns((~self.pid << 3) | 2) * 1e-9 if self.pid else 0.0
         cpu_s -= self._cpu_at_call_s
+        self._ask_for_stacks()
         words = f" {moment}" if moment else ""
         return self._failure("hung", f"did not return within {limit:g} s{words}", cpu_s=cpu_s)
+
+    def _ask_for_stacks(self) -> None:
+        """Let every thread print where it is, and give them a moment: a help for people, never evidence."""
+        if not self._greeted or self.spec.prefix:
+            return
+        with contextlib.suppress(OSError):
+            threads = sorted(int(task.name) for task in Path(f"/proc/{self.pid}/task").iterdir())
+            for thread in threads[:_MAX_STACKS]:
+                ctypes.CDLL(None).syscall(_TGKILL, self.pid, thread, _STACK_SIGNAL)
+        deadline, before = time.monotonic() + 0.5, -1
+        while len(self._output) != before and time.monotonic() < deadline:
+            before = len(self._output)
+            time.sleep(0.05)
+            with contextlib.suppress(GuestFailed):
+                self._drain()
 
     def _failure(
         self, kind: FailureKind, summary: str, crash: Crash | None = None, cpu_s: float = 0.0
@@ -454,15 +479,11 @@ def _sanitizer_environment(files: runtime.Runtime, variant: str) -> dict[str, st
 
 
 def _all_stopped(pid: int) -> bool:
-    """Have all threads of the process stopped? The state is the field after the last ')' of proc_pid_stat(5)."""
+    """Have all threads of the process stopped?"""
     for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - called in a tight loop
-        try:
-            with open(f"/proc/{pid}/task/{task}/stat", "rb") as file:  # noqa: PTH123
-                state = file.read(512).rpartition(b")")[2][1:2]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if state not in b"TtZX":
-            return False
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if not is_stopped(pid, int(task)):
+                return False
     return True
 
 

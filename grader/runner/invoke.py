@@ -260,7 +260,7 @@ def _fits(interface: Interface, item: Any, dtype: np.dtype[Any]) -> bool:
 def _scalar(interface: Interface, function: Function, parameter: Parameter, value: Any) -> Argument:
     """The value as it travels, if C can hold it: a mistake of the lab must show here and not in the guest."""
     kind = parameter.type.kind
-    if kind == "pointer" and (value is None or isinstance(value, Handle)):
+    if kind in ("pointer", "function") and (value is None or isinstance(value, Handle)):
         return value
     wrong = f"{function.name}, parameter {parameter.name}: {value!r} is not a {parameter.type.cname}"
     if kind not in ("primitive", "enum") or not isinstance(value, (int, float, np.number, np.bool_)):

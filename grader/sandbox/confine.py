@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,10 +92,32 @@ def start(
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill what `start` started, without waiting for it; in tier D also the children still in its group."""
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    """Kill what `start` started, without waiting for it; in tier D also the children still in its group.
+
+    A bwrap that is killed while it sets up leaves its child alive, since that asks for its parent's death only
+    later. So the parent is stopped first, and the child (the first process of the sandbox) killed with it.
+    """
+    if process.poll() is not None:
+        return
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+        os.killpg(process.pid, signal.SIGSTOP)
+        deadline = time.monotonic() + 1.0
+        while not is_stopped(process.pid, process.pid) and time.monotonic() < deadline:
+            os.sched_yield()
+        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def is_stopped(pid: int, task: int) -> bool:
+    """Has this thread stopped or ended? The state is the field after the last ')' of proc_pid_stat(5).
+
+    Raises FileNotFoundError or ProcessLookupError when it is gone.
+    """
+    with open(f"/proc/{pid}/task/{task}/stat", "rb") as file:  # noqa: PTH123 - called in a tight loop
+        return file.read(512).rpartition(b")")[2][1:2] in b"TtZX"
 
 
 def hand_over(tier: Tier, folder: Path) -> None:
@@ -161,7 +184,8 @@ def _bubblewrap(tier: Tier, confinement: Confinement, filter_fd: int) -> list[st
             "--unshare-cgroup-try",
         ]
         command += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-        command += ["--cap-add", "CAP_SETPCAP"]
+        # To enter the working directory, which is another user's; setpriv drops them all.
+        command += ["--cap-add", "CAP_SETPCAP", "--cap-add", "CAP_DAC_READ_SEARCH"]
     command += ["--proc", "/proc"] if confinement.proc else []
     command += ["--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm", "--size", size]
     command += ["--perms", "1777", "--tmpfs", "/tmp"]

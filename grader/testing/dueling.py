@@ -72,7 +72,7 @@ class DuelRunner:
             id=name,
             test_id=self._test_id,
             title=contract.title,
-            reference=f"{against.name} ({against.isa} kernels)" if against else "your own single thread",
+            reference=_opponent(contract, against),
             ratio=outcome.ratio,
             interval=outcome.interval,
             tier=tier,
@@ -94,7 +94,7 @@ class DuelRunner:
         if outcome.verdict == "failed":
             first, threshold = next(iter(tiers.items()))
             raise CheckFailed(
-                f"{outcome.ratio:.3g} of the reference; '{first}' starts at {threshold:g}",
+                f"{outcome.ratio:.3g} of the {_plain_opponent(contract)}; '{first}' starts at {threshold:g}",
                 where=outcome.reason,
                 why="The handout's road shows the step that brings the next factor.",
             )
@@ -140,10 +140,32 @@ def _in_unit(rate: float | None, unit: str) -> float | None:
     return None if rate is None else rate / _PREFIX.get(unit[:1], 1.0)
 
 
+def _opponent(contract: DuelContract, against: Reference | None) -> str:
+    """Who was measured against, for the record."""
+    if against is None:
+        return "your own single thread"
+    if contract.against == "roofline":
+        return f"this core {'reading memory' if contract.bound == 'memory' else 'multiplying in registers'}"
+    return f"{against.name} ({against.isa} kernels)"
+
+
+def _plain_opponent(contract: DuelContract) -> str:
+    return "roofline" if contract.against == "roofline" else "reference"
+
+
 def _roofline(contract: DuelContract, against: Reference | None, outcome: Outcome) -> Roofline | None:
-    if contract.bound != "compute" or against is None or outcome.submission_rate is None:
+    """The bound that this run has measured: by the other side of the duel, or for arithmetic before it."""
+    if contract.bound is None or against is None or outcome.submission_rate is None:
         return None
-    value, ceiling = (
-        rate / _PREFIX.get(contract.unit[:1], 1.0) for rate in (outcome.submission_rate, against.peak)
+    ceiling = against.peak if contract.bound == "compute" else None
+    if contract.against == "roofline":
+        ceiling = outcome.reference_rate
+    if ceiling is None:
+        return None
+    per_unit = _PREFIX.get(contract.unit[:1], 1.0)
+    return Roofline(
+        bound=contract.bound,
+        value=outcome.submission_rate / per_unit,
+        ceiling=ceiling / per_unit,
+        unit=contract.unit,
     )
-    return Roofline(bound="compute", value=value, ceiling=ceiling, unit=contract.unit)

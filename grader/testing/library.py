@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from grader.runner import invoke, observation
 from grader.runner.arena import Edge
 from grader.runner.channel import Value
-from grader.runner.host import FailureKind, Guest, GuestFailed
+from grader.runner.host import FailureKind, Guest, GuestFailed, Timing
 from grader.runner.invoke import Invocation
 from grader.testing.checks import CheckFailed, NotJudged
 from grader.toolchain import sanitizers
@@ -41,12 +41,16 @@ class Library:
         interface: Interface,
         sources: Sequence[str],
         on_hang: Callable[[], None] = lambda: None,
+        stacks: Callable[[str], tuple[str, str]] = lambda text: (text, ""),
     ) -> None:
         self._start = start
         self._on_hang = on_hang
+        self._stacks = stacks
         self._interface = interface
         self._sources = sources
         self._guest: Guest | None = None
+        self.timing = Timing(0.0, 0.0)
+        """What the last call cost by the grader's clocks: CPU time of all threads, and wall time."""
 
     def struct(self, name: str) -> Any:
         """A zeroed struct of the lab's header, passed by pointer: `blocking = library.struct("gemm_blocking")`."""
@@ -81,7 +85,9 @@ class Library:
         name = named.function
         try:
             guest = self._running(invocations)
-            values, _ = invoke.run(guest, self._interface, invocations, edge=edge, timeout_s=timeout_s)
+            values, self.timing = invoke.run(
+                guest, self._interface, invocations, edge=edge, timeout_s=timeout_s
+            )
         except GuestFailed as failure:
             self.close()
             raise self._failed(failure, name, label) from None
@@ -159,7 +165,7 @@ class Library:
             )
         if failure.kind == "hung":
             self._on_hang()
-        text = failure.output.decode("utf-8", "replace")
+        text, stacks = self._stacks(failure.output.decode("utf-8", "replace"))
         findings = sanitizers.parse(text, self._sources)
         if findings:
             return _finding_failure(findings[0], function, case)
@@ -169,7 +175,8 @@ class Library:
             )
         else:
             why = _WHY[failure.kind]
-        detail = f"It printed:\n{text}" if text.strip() else ""
+        printed = f"It printed:\n{text}" if text.strip() else ""
+        detail = "\n".join(part for part in (stacks, printed) if part)
         return CheckFailed(f"{function} {failure.summary}", case=case, why=why, detail=detail)
 
     def _raise_findings(self, guest: Guest, function: str, case: str) -> None:

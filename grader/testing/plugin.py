@@ -27,8 +27,9 @@ from grader.testing.simulation import Simulator
 from grader.testing.subject import Reference, Subject, reference_of
 from grader.timing.duel import Outcome
 from grader.timing.fitness import cpu_info
-from grader.toolchain import cache
+from grader.toolchain import cache, disassembly, module
 from grader.toolchain.build import BuildFailed, Built
+from grader.toolchain.disassembly import MachineCode
 
 PERFORMANCE = "performance"
 HIDDEN = "test_hidden.py"
@@ -174,6 +175,13 @@ class GradingPlugin:
     def simulate(self) -> Simulator:
         """The submission on a simulated CPU with a fixed cache."""
         return self.subject.simulator()
+
+    @pytest.fixture(scope="session")
+    def machine_code(self) -> MachineCode:
+        """What the compiler made of the submission: the instructions of its loops, in the release build."""
+        if not disassembly.available():
+            raise NotJudged("needs objdump: apt-get install binutils")
+        return MachineCode(self.subject.built().folder / module.LIBRARY)
 
     @pytest.fixture(scope="session")
     def seed_of_run(self) -> int:

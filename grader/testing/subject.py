@@ -20,7 +20,7 @@ from grader.testing.checks import NotJudged
 from grader.testing.library import Library
 from grader.testing.simulation import Simulator
 from grader.timing.duel import Side
-from grader.toolchain import build, cache, module, reference
+from grader.toolchain import build, cache, module, reference, stacks
 from grader.toolchain.build import Built, Variant
 from grader.toolchain.interface import Interface
 from grader.toolchain.module import Module
@@ -96,6 +96,7 @@ class Subject:
                 self.module.interface,
                 tuple(self.files),
                 self._count_hang,
+                lambda text: stacks.explained(self.tier, text, self.built(variant).folder / module.LIBRARY),
             )
         return self._libraries[variant]
 

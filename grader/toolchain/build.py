@@ -25,7 +25,7 @@ from grader.toolchain import cache, diagnostics, module, policy
 
 Variant = Literal["release", "asan", "tsan", "faults"]
 
-COMMON_FLAGS = ("-std=gnu11", "-fPIC", "-pthread", "-Wall", "-Wextra", "-Wbidi-chars=any")
+COMMON_FLAGS = ("-std=gnu11", "-fPIC", "-pthread", "-g", "-Wall", "-Wextra", "-Wbidi-chars=any")
 _WRAPPED = (
     *("malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign", "free", "mmap", "munmap"),
     "pthread_create",
@@ -88,7 +88,7 @@ def build(tier: Tier, lab: Lab, files: Mapping[str, bytes], variant: Variant) ->
     parts = [piece for name in sorted(files) for piece in (name, files[name])]
     glue = [path.read_bytes() for path in _staff_files(lab, variant)]
     recipe: list[cache.Piece] = [
-        "build 2",
+        "build 3",
         compiler(),
         " ".join(flags),
         " ".join(lab.build.libraries),
@@ -181,7 +181,7 @@ def _lay_out(
 
 
 def _preprocess(flags: Sequence[str], source: str) -> list[str]:
-    return ["gcc", "-E", *flags, "-iquote", "../lab", source]
+    return ["gcc", "-E", *flags, "-g0", "-iquote", "../lab", source]  # -g would add a marker for the folder
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,18 @@ MISTAKES = {
         ('reference:\n  source: reference.c\n  environment: {OPENBLAS_NUM_THREADS: "1"}\n', ""),
         "13: duels.large: needs the lab's reference, but there is none",
     ),
+    "no roofline without a reference": (
+        (
+            'reference:\n  source: reference.c\n  environment: {OPENBLAS_NUM_THREADS: "1"}\n'
+            "points: {correctness: 60, performance: 40}\nduels:\n  large:\n",
+            "points: {correctness: 60, performance: 40}\nduels:\n  large:\n    against: roofline\n    bound: memory\n",
+        ),
+        "13: duels.large: needs the lab's reference, but there is none",
+    ),
+    "which roofline": (
+        ("    title: n = 3072\n", "    title: n = 3072\n    against: roofline\n"),
+        "16: duels.large: is against the roofline; say which one: bound: memory, or bound: compute",
+    ),
     "half a core": (
         ("duels:", "hardware: {cores: 1.5}\nduels:"),
         "hardware.cores: must be a whole number, not 1.5",

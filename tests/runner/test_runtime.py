@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from grader.runner import runtime
-from grader.toolchain import cache
+from grader.lab import load_lab
+from grader.runner import invoke, runtime
+from grader.runner.host import Guest, GuestSpec
+from grader.runner.invoke import Invocation
+from grader.toolchain import build, cache, module
+from tests.conftest import needs
 from tests.fixtures import tiny
 
 
@@ -20,7 +26,9 @@ def test_its_python_is_a_copy_in_the_cache() -> None:
     files = runtime.prepare()
     for path in (files.python, files.guest, files.libraries):
         assert path.exists() and path.is_relative_to(cache.root())
-    assert not any(path.is_relative_to(Path.home()) for path in files.read_only)
+    interpreter = Path(sys.base_prefix)
+    if interpreter != Path("/usr"):
+        assert not any(path.is_relative_to(interpreter) for path in files.read_only)
 
 
 def test_everybody_can_read_it() -> None:
@@ -87,6 +95,34 @@ def test_a_submission_sees_nothing_of_the_grader(tier, act) -> None:
     ):
         assert secret not in said
     assert np.__file__ not in said
+
+
+def test_a_course_may_lie_where_the_sandboxs_user_may_not_go(tier, tmp_path: Path) -> None:
+    """What the sandbox needs of it is copied; a checkout in root's home works."""
+    closed = tmp_path / "closed"
+    shutil.copytree(tiny.COURSE, closed / "course")
+    (closed / "course" / "starter" / "tiny" / "tiny.h").write_text(
+        (tiny.COURSE / "starter" / "tiny" / "tiny.h").read_text() + "/* another one */\n"
+    )
+    closed.chmod(0o700)
+    lab = load_lab("tiny", closed / "course")
+    built = build.build(tier, lab, tiny.source(), "release")
+    prepared = module.for_submissions(lab)
+    assert prepared.folder != module.for_submissions(tiny.lab()).folder
+    with Guest(tier, GuestSpec(prepared.folder, built.folder, prepared.interface.names)) as guest:
+        values, _ = invoke.run(guest, prepared.interface, [Invocation("tiny_add", (1, 2))], timeout_s=None)
+    assert values == (3,)
+
+
+@needs("tier A")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's sandbox is another user")
+def test_a_cache_where_the_sandboxs_user_may_not_go_is_told(tier, honest_spec, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    shutil.copytree(honest_spec.library, closed / "library")
+    closed.chmod(0o700)
+    with Guest(tier, replace(honest_spec, library=closed / "library")) as guest:
+        with pytest.raises(RuntimeError, match=r"could not start a runner.*Permission denied"):
+            guest.wait_until_ready()
 
 
 def test_a_missing_backend_is_named(tmp_path: Path) -> None:

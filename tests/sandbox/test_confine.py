@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -359,3 +360,19 @@ def test_an_ordinary_user_gets_tier_a_too(folder: Path) -> None:
     assert answer.stdout.startswith("A None\n"), answer.stderr
     assert "uid=65534" in answer.stdout and "read:/etc/passwd=2" in answer.stdout
     assert "CapEff:\t0000000000000000" in answer.stdout
+
+
+@needs("tier A")
+@pytest.mark.skipif(
+    not IS_ROOT, reason="it tells the sandbox's processes by their user, which only root can choose"
+)
+def test_one_that_is_ended_while_it_starts_leaves_no_process(folder: Path, confinement: Confinement) -> None:
+    """bwrap's child waits for its parent at first, and would wait for ever when only the parent is killed."""
+    tier = tiers.best_tier(808)
+    for step in range(60):
+        command = [str(folder / "probe"), "spin"]
+        process = start(tier, confinement, command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(step * 0.0002)
+        confine.end(process)
+        process.wait(timeout=30)
+    assert eventually(lambda: not sandboxed(FIRST_SANDBOX_UID + 808), 10.0)

@@ -143,6 +143,25 @@ def test_against_itself_both_sides_are_the_submission(monkeypatch):
     assert Fought(monkeypatch, measured("passed", 0.7, (0.69, 0.71))).sides == ["ours", "theirs"]
 
 
+def test_against_the_roofline_the_other_side_measures_the_ceiling(monkeypatch):
+    dram = Contract(
+        title="DRAM", tiers={"pass": 0.4, "gold": 0.85}, against="roofline", bound="memory", unit="GB/s"
+    )
+    fought = Fought(monkeypatch, measured("passed", 0.9, (0.89, 0.91)), dram)
+    assert fought.sides == ["ours", "theirs"]
+    [record] = fought.records
+    assert (record.reference, record.tier) == ("this core reading memory", "gold")
+    assert (record.roofline.bound, record.roofline.ceiling, record.roofline.unit) == ("memory", 100, "GB/s")
+    assert record.roofline.value == pytest.approx(90)
+    slow = Fought(monkeypatch, measured("failed", 0.2, (0.19, 0.21)), dram)
+    assert str(slow.error) == "0.2 of the roofline; 'pass' starts at 0.4"
+
+
+def test_against_the_reference_nobody_has_measured_the_memory(monkeypatch):
+    plain = Contract(title="8 MiB", tiers={"pass": 0.4}, bound="memory", unit="GB/s")
+    assert Fought(monkeypatch, measured("passed", 0.9, (0.89, 0.91)), plain).records[0].roofline is None
+
+
 # --- Who is to blame ------------------------------------------------------------------------------
 
 

@@ -43,6 +43,6 @@ def lab() -> Lab:
 
 @pytest.fixture(scope="session")
 def hasty_lab(lab: Lab) -> Lab:
-    """Builds have two seconds and little memory."""
-    limits = lab.limits.model_copy(update={"build_s": 2, "build_memory_mib": 256})
+    """Builds have one second and little memory."""
+    limits = lab.limits.model_copy(update={"build_s": 1, "build_memory_mib": 256})
     return lab.model_copy(update={"limits": limits})

@@ -34,7 +34,7 @@ def test_the_tiny_lab() -> None:
     assert shape(found.functions["tiny_add"]) == [("a", "int", False), ("b", "int", False)]
     assert shape(found.functions["tiny_mean"]) == [
         ("values", "double *", True),
-        ("count", "unsigned long", False),
+        ("count", "size_t", False),
     ]
     assert [item.is_const for item in found.functions["tiny_find_bounds"].parameters] == [True, False, False]
     assert [item.is_const for item in found.functions["tiny_inside"].parameters] == [True, False]
@@ -61,9 +61,9 @@ def test_the_tiny_lab() -> None:
         ("void *block", "block", "void *", False),
         ("const void *block", "block", "void *", True),
         ("int (*h)(char, short h2)", "h", "int(*)(char, short)", False),
-        ("size_t size", "size", "unsigned long", False),
+        ("size_t size", "size", "size_t", False),
         ("bool b", "b", "_Bool", False),
-        ("int64_t t", "t", "long", False),
+        ("int64_t t", "t", "int64_t", False),
         ("float", "number 1", "float", False),
         ("const float *", "number 1", "float *", True),
     ],
