@@ -276,7 +276,7 @@ def _reference(lab: Lab) -> Finding:
         mend = f"{sys.executable} -m pip install {package}" if broken else ""
         return Finding(name, "no", _first(str(error)), "duels with it: not judged", mend)
     found = (
-        f"{reference.name}, kernels for {reference.isa}; peak of a core {reference.peak / 1e9:.0f} GFLOP/s"
+        f"{reference.name}, kernels for {reference.isa or 'any CPU'}; peak of a core {reference.peak / 1e9:.0f} GFLOP/s"
     )
     return Finding(name, "yes", found, "timed tests")
 

@@ -146,7 +146,7 @@ def _opponent(contract: DuelContract, against: Reference | None) -> str:
         return "your own single thread"
     if contract.against == "roofline":
         return f"this core {'reading memory' if contract.bound == 'memory' else 'multiplying in registers'}"
-    return f"{against.name} ({against.isa} kernels)"
+    return f"{against.name} ({against.isa} kernels)" if against.isa else against.name
 
 
 def _plain_opponent(contract: DuelContract) -> str:

@@ -195,23 +195,32 @@ int drive_serial(uint32_t spin, size_t count, drive_slot *slots)
     return 0;
 }
 
-int drive_rounds(uint32_t nthreads, size_t each, size_t count, drive_slot *slots, size_t *late)
+static uint32_t pause_of_scene;
+
+static void pausing_task(void *arg)
+{
+    sleep_us(pause_of_scene);
+    fill_slot(arg, 0);
+}
+
+int drive_rounds(uint32_t nthreads, uint32_t pause_us, size_t each, size_t count, drive_slot *slots, int64_t *seen)
 {
     tpool *p;
+    pause_of_scene = pause_us;
     int error = make(nthreads, 0, &p);
     if (error != 0)
         return error;
-    *late = 0;
+    seen[0] = 0;
     for (size_t start = 0; start < count && error == 0; start += each) {
         size_t stop = start + each < count ? start + each : count;
         for (size_t i = start; i < stop && error == 0; i++)
-            error = tpool_submit(p, empty_task, &slots[i]);
+            error = tpool_submit(p, pause_us != 0 ? pausing_task : empty_task, &slots[i]);
         int waited = tpool_wait(p);
         error = error != 0 ? error : waited;
         size_t ran = 0;
         for (size_t i = start; i < stop; i++)
             ran += __atomic_load_n(&slots[i].runs, __ATOMIC_RELAXED) != 0;
-        *late += ran != stop - start;
+        seen[0] += ran != stop - start;
     }
     return end(p, error);
 }
@@ -559,19 +568,17 @@ static void sleep_range(size_t from, size_t to, void *ctx)
         sleep_us(costs[i]);
 }
 
-int drive_sleepers(uint32_t nthreads, size_t grain, size_t count, const uint32_t *costs, int64_t *seen)
+int drive_sleepers(uint32_t nthreads, size_t grain, size_t count, const uint32_t *costs)
 {
     tpool *p;
     int error = make(nthreads, 0, &p);
     if (error != 0)
         return error;
-    uint64_t start = now_us();
     if (grain > 0)
         error = tpool_parallel_for(p, 0, count, grain, sleep_range, (void *)costs);
     for (size_t i = 0; grain == 0 && i < count && error == 0; i++)
         error = tpool_submit(p, sleep_for, (void *)&costs[i]);
     int waited = tpool_wait(p);
-    seen[0] = (int64_t)(now_us() - start);
     return end(p, error != 0 ? error : waited);
 }
 
@@ -847,12 +854,25 @@ typedef struct {
     atomic_long returned, answer;
 } lonely_loop;
 
+/* Slow enough for its caller to fall asleep. */
+static void slow_range(size_t from, size_t to, void *ctx)
+{
+    sleep_us(100);
+    watch_range(from, to, ctx);
+}
+
 static void *run_loop(void *arg)
 {
     lonely_loop *me = arg;
     thread_number = DRIVE_OURS;
-    atomic_store(&me->answer, tpool_parallel_for(me->watch.pool, 0, me->count, 1, watch_range, &me->watch));
+    atomic_store(&me->answer, tpool_parallel_for(me->watch.pool, 0, me->count, 1, slow_range, &me->watch));
     atomic_store(&me->returned, 1);
+    return NULL;
+}
+
+static void *wait_for_pool(void *arg)
+{
+    (void)tpool_wait(arg);
     return NULL;
 }
 
@@ -865,12 +885,16 @@ int drive_beside(uint32_t nthreads, size_t count, uint32_t *hits, int64_t *seen)
     gate g = {0};
     error = hold(p, 1, &g);
     lonely_loop loop = {.watch = {.pool = p, .hi = count, .hits = hits}, .count = count};
-    pthread_t thread;
+    pthread_t thread, waiter;
+    if (pthread_create(&waiter, NULL, wait_for_pool, p) != 0)
+        abort();
+    sleep_us(2000);
     if (pthread_create(&thread, NULL, run_loop, &loop) != 0)
         abort();
     seen[1] = reaches(&loop.returned, 1);
     atomic_store(&g.open, 1);
     pthread_join(thread, NULL);
+    pthread_join(waiter, NULL);
     seen[0] = atomic_load(&loop.answer);
     return end(p, error);
 }
@@ -878,21 +902,34 @@ int drive_beside(uint32_t nthreads, size_t count, uint32_t *hits, int64_t *seen)
 typedef struct {
     loop_watch watch;
     size_t count, rounds;
+    atomic_long visited, early;
 } steady_loop;
+
+/* The last range takes longest: a loop that returns when it is taken returns before it is done. */
+static void steady_range(size_t from, size_t to, void *ctx)
+{
+    steady_loop *me = ctx;
+    if (to == me->count)
+        sleep_us(100);
+    watch_range(from, to, &me->watch);
+    atomic_fetch_add(&me->visited, (long)(to - from));
+}
 
 static void *run_loops(void *arg)
 {
     steady_loop *me = arg;
     thread_number = DRIVE_OURS;
     for (size_t i = 0; i < me->rounds; i++) {
-        int error = tpool_parallel_for(me->watch.pool, 0, me->count, 3, watch_range, &me->watch);
+        int error = tpool_parallel_for(me->watch.pool, 0, me->count, 3, steady_range, me);
         if (error != 0)
             atomic_store(&me->watch.error, error);
+        if (atomic_load(&me->visited) != (long)((i + 1) * me->count))
+            atomic_fetch_add(&me->early, 1);
     }
     return NULL;
 }
 
-int drive_two_loops(uint32_t nthreads, size_t rounds, size_t count, uint32_t *hits)
+int drive_two_loops(uint32_t nthreads, size_t rounds, size_t count, uint32_t *hits, int64_t *seen)
 {
     tpool *p;
     int error = make(nthreads, 0, &p);
@@ -905,6 +942,7 @@ int drive_two_loops(uint32_t nthreads, size_t rounds, size_t count, uint32_t *hi
         abort();
     run_loops(&one);
     pthread_join(thread, NULL);
+    seen[0] = atomic_load(&one.early) + atomic_load(&two.early);
     long failed = atomic_load(&one.watch.error);
     return end(p, (int)(failed != 0 ? failed : atomic_load(&two.watch.error)));
 }

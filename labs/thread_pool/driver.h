@@ -24,8 +24,8 @@ enum { DRIVE_OURS = 65535 };
 int drive_tasks(uint32_t nthreads, uint32_t cap, uint32_t producers, uint32_t spin, size_t count, drive_slot *slots);
 /* The same tasks, one after the other on the calling thread, without a pool. */
 int drive_serial(uint32_t spin, size_t count, drive_slot *slots);
-/* As drive_tasks with one producer, in rounds of `each` tasks and a wait; late: rounds whose wait returned too early. */
-int drive_rounds(uint32_t nthreads, size_t each, size_t count, drive_slot *slots, size_t *late);
+/* Rounds of `each` tasks and a wait; a task sleeps for pause_us first. seen[0]: rounds whose wait returned too early. */
+int drive_rounds(uint32_t nthreads, uint32_t pause_us, size_t each, size_t count, drive_slot *slots, int64_t *seen);
 /* As drive_rounds, each round a tpool_parallel_for over its slots; 0 threads: plain loops on the calling thread. */
 int drive_loops(uint32_t nthreads, size_t each, size_t grain, size_t count, drive_slot *slots);
 
@@ -57,8 +57,8 @@ int drive_order(size_t count, uint32_t *order);
 int drive_meeting(uint32_t nthreads, size_t rounds, int64_t *seen);
 /* `count` tasks, of which number `which` returns only when all others have run; seen[0]: did they, within 2 s. */
 int drive_slow_one(uint32_t nthreads, size_t count, size_t which, int64_t *seen);
-/* Tasks that sleep costs[i] microseconds each, by submit or (grain > 0) in a loop; seen[0]: microseconds from first to last. */
-int drive_sleepers(uint32_t nthreads, size_t grain, size_t count, const uint32_t *costs, int64_t *seen);
+/* Tasks that sleep costs[i] microseconds each, by submit or (grain > 0) in a loop. */
+int drive_sleepers(uint32_t nthreads, size_t grain, size_t count, const uint32_t *costs);
 
 /* A full queue. seen: submits accepted until tpool_try_submit refused; its answer; pending then; did a producer block;
  * the producer's answer after the queue moved; most pending ever seen; tasks that ran, of cap + 2. */
@@ -79,10 +79,12 @@ int drive_destroy(uint32_t nthreads, size_t count, drive_slot *slots);
 int drive_for(uint32_t nthreads, size_t lo, size_t hi, size_t grain, size_t count, uint32_t *hits, int64_t *seen);
 /* A loop in a loop, started by a task or (from_task 0) from outside; hits: outer x inner. */
 int drive_nested(uint32_t nthreads, int from_task, size_t outer, size_t inner, uint32_t *hits);
-/* A loop of `count` beside a task that goes on until the loop has returned. seen: its answer; was the task still running. */
+/* A loop of `count` beside a task that goes on until the loop has returned, and beside a thread that waits for the task.
+ * seen: the loop's answer; did it return while the task was running. */
 int drive_beside(uint32_t nthreads, size_t count, uint32_t *hits, int64_t *seen);
-/* Two threads start loops over the same pool again and again; hits: 2 x count, each `rounds`. */
-int drive_two_loops(uint32_t nthreads, size_t rounds, size_t count, uint32_t *hits);
+/* Two threads start loops over the same pool again and again; hits: 2 x count, each `rounds`. seen[0]: loops that returned
+ * before all their indices were visited. */
+int drive_two_loops(uint32_t nthreads, size_t rounds, size_t count, uint32_t *hits, int64_t *seen);
 /* Two pools, the second with a task that does not end: seen[0]: answer of tpool_wait for the first within 2 s. */
 int drive_two_pools(uint32_t nthreads, int64_t *seen);
 

@@ -106,12 +106,17 @@ def test_waiting_for_nothing(play):
 @points(2)
 def test_waiting_at_once_ten_thousand_times(play, rng):
     """One task, one wait: between "taken from the queue" and "running" there must be no gap for the waiter."""
-    for workers, each in ((1, 1), (2, 1), (4, 2)):
-        case = f"{workers} workers, 10000 rounds of {each} tasks"
-        after, late = slots(rng, 10000 * each), np.zeros(1, np.uint64)
+    for workers, each, pause, rounds in (
+        (1, 1, 0, 10000),
+        (2, 1, 0, 10000),
+        (4, 2, 0, 10000),
+        (3, 2, 200, 100),
+    ):
+        case = f"{workers} workers, {rounds} rounds of {each} tasks of {pause} µs"
+        after, seen = slots(rng, rounds * each), places(1)
         before = after.copy()
-        play("drive_rounds", workers, each, 10000 * each, after, late, case=case, timeout_s=20)
-        check(not late[0], f"tpool_wait returned too early in {int(late[0])} rounds", case=case)
+        play("drive_rounds", workers, pause, each, rounds * each, after, seen, case=case, timeout_s=20)
+        expect(seen, {"rounds in which tpool_wait returned too early": 0}, case)
         verify(after, before, workers, case)
 
 
@@ -236,6 +241,9 @@ def test_destroy_runs_the_queue_from_any_thread(play, rng):
 def test_pools_that_never_see_a_task(play):
     """A thousand pools are made and destroyed at once: threads that have just begun must hear of the end, too."""
     play("drive_lifecycles", 1000, 8, case="1000 pools of 1 to 8 threads, no tasks", timeout_s=20)
+    seen = places(1)
+    play("drive_create", 8, 0, seen, case="a pool of 8 threads, no tasks")
+    expect(seen, {"threads that are still there after tpool_destroy": 0}, "a pool of 8 threads, no tasks")
 
 
 # --- Loops --------------------------------------------------------------------------------------------------------
@@ -290,9 +298,10 @@ def test_a_loop_waits_for_its_own_ranges_only(play):
 def test_two_loops_at_the_same_time(play):
     """Two threads run loops over the same pool: neither takes the other's ranges, none returns too early."""
     for workers in (1, 3):
-        hits = np.zeros(200, np.uint32)
+        hits, seen = np.zeros(200, np.uint32), places(1)
         case = f"{workers} workers, two threads with 200 loops each"
-        play("drive_two_loops", workers, 200, 100, hits, case=case)
+        play("drive_two_loops", workers, 200, 100, hits, seen, case=case)
+        expect(seen, {"loops that returned before their last range was done": 0}, case)
         assert_same(hits, np.full(200, 200, np.uint32), what="how often each index was visited", case=case)
 
 
@@ -360,6 +369,7 @@ def test_any_order_of_threads(library, play, rng):
 
 
 @category("safety")
+@must
 @points(3)
 @pytest.mark.parametrize("workers", [1, 4])
 def test_an_idle_pool_uses_no_cpu(library, play, workers):
@@ -395,16 +405,17 @@ def short_of_everything(play, rng, rounds: int, note: str = "") -> None:
         before = after.copy()
         play("drive_tasks", workers, cap, producers, 0, count, after, case=case)
         verify(after, before, workers, case)
-    after, late = slots(rng, 2 * rounds), np.zeros(1, np.uint64)
+    after, seen = slots(rng, 2 * rounds), places(1)
     before, case = after.copy(), f"3 workers, rounds of 2 tasks{note}"
-    play("drive_rounds", 3, 2, 2 * rounds, after, late, case=case)
-    check(not late[0], f"tpool_wait returned too early in {int(late[0])} of {rounds} rounds", case=case)
+    play("drive_rounds", 3, 0, 2, 2 * rounds, after, seen, case=case)
+    expect(seen, {"rounds in which tpool_wait returned too early": 0}, case)
     verify(after, before, 3, case)
     hits = np.zeros(40, np.uint32)
     play("drive_nested", 2, 1, 5, 8, hits, case=f"2 workers, a loop in a loop{note}")
     assert_same(hits, np.ones(40, np.uint32), what="how often each index was visited", case=note)
-    hits = np.zeros(40, np.uint32)
-    play("drive_two_loops", 2, 10, 20, hits, case=f"2 workers, two threads with loops{note}")
+    hits, seen = np.zeros(40, np.uint32), places(1)
+    play("drive_two_loops", 2, 10, 20, hits, seen, case=f"2 workers, two threads with loops{note}")
+    expect(seen, {"loops that returned before their last range was done": 0}, note)
     assert_same(hits, np.full(40, 10, np.uint32), what="how often each index was visited", case=note)
     seen = places(2)
     play("drive_meeting", 3, 5, seen, case=f"3 workers{note}")
@@ -538,7 +549,7 @@ def test_memory_follows_the_queue_and_not_the_work(library, play, rng):
     """100000 tasks, at most 50 at one time in the queue: the pool needs no more than for 50."""
     library.call("disturb", 0, 0, 0)
     library.call("guest_fail_allocation", -1)
-    play("drive_rounds", 2, 50, 100000, slots(rng, 100000), np.zeros(1, np.uint64), timeout_s=30)
+    play("drive_rounds", 2, 0, 50, 100000, slots(rng, 100000), places(1), timeout_s=30)
     peak = library.call("guest_peak_bytes") / 1024
     check(
         peak < 256,

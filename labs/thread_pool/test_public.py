@@ -28,12 +28,12 @@ def test_every_task_runs_once(play, rng, workers):
 @points(2)
 def test_wait_returns_when_all_tasks_are_done(play, rng):
     """Submit some, wait, look; then the same again with the same pool."""
-    for workers, each in ((1, 1), (2, 3), (4, 50)):
-        case = f"{workers} workers, rounds of {each} tasks"
-        after, late = slots(rng, 20 * each), np.zeros(1, np.uint64)
+    for workers, each, pause in ((1, 1, 0), (2, 3, 0), (2, 2, 500), (4, 50, 0)):
+        case = f"{workers} workers, rounds of {each} tasks of {pause} µs"
+        after, seen = slots(rng, 20 * each), places(1)
         before = after.copy()
-        play("drive_rounds", workers, each, 20 * each, after, late, case=case)
-        check(not late[0], f"tpool_wait returned too early in {int(late[0])} of 20 rounds", case=case)
+        play("drive_rounds", workers, pause, each, 20 * each, after, seen, case=case)
+        expect(seen, {"rounds in which tpool_wait returned too early": 0}, case)
         verify(after, before, workers, case)
 
 

@@ -110,6 +110,14 @@ MISTAKES = {
         ("libraries: [m]", "glue:\n    - extra.c"),
         "11: build.glue[0]: labs/gemm_cpu/extra.c does not exist",
     ),
+    "faults missing": (
+        ("libraries: [m]", "faults:\n    - extra.c"),
+        "11: build.faults[0]: labs/gemm_cpu/extra.c does not exist",
+    ),
+    "faults as source": (
+        ("libraries: [m]", "faults: [gemm.c]"),
+        'sources[0].path: "gemm.c" has the name of a glue file; rename one',
+    ),
     "flag is a library": (
         ("-mavx2", "-lm"),
         '9: build.flags[1]: "-lm" names a library; put it under build.libraries',

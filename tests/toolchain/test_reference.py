@@ -66,6 +66,11 @@ def test_a_package_that_is_not_installed_is_named() -> None:
         reference.prepare(changed(package="no-such-blas"))
 
 
+def test_a_library_that_is_not_installed_is_named() -> None:
+    with pytest.raises(reference.Missing, match="apt-get install libno-such-thing-dev"):
+        reference.prepare(changed(libraries=("no-such-thing",)))
+
+
 def test_a_lab_without_a_reference_says_so() -> None:
     with pytest.raises(RuntimeError, match="tiny has no reference"):
         reference.prepare(tiny.lab().model_copy(update={"reference": None}))
