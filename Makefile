@@ -35,8 +35,8 @@ grade: which-lab setup ## build, test and measure a submission: LAB [SUBMISSION 
 	    $${SUBMISSION:+"--submission=$$SUBMISSION"} $${TEST:+"--test=$$TEST"} $${SEED:+"--seed=$$SEED"} \
 	    $${JSON:+"--json=$$JSON"} $${JUNIT:+"--junit=$$JUNIT"} -- "$$LAB"
 
-check: which-lab setup ## prove a lab: solution, starter, rungs, mutants and cheats score what they must: LAB [RUNS ONLY MATRIX]
-	@$(GRADER) lab check $${RUNS:+"--runs=$$RUNS"} $${ONLY:+"--only=$$ONLY"} $${MATRIX:+"--matrix=$$MATRIX"} -- "$$LAB"
+check: which-lab setup ## prove a lab: solution, starter, rungs, mutants and cheats score what they must: LAB [RUNS ONLY QUICK MATRIX]
+	@$(GRADER) lab check $(if $(call yes,$(QUICK)),--quick) $${RUNS:+"--runs=$$RUNS"} $${ONLY:+"--only=$$ONLY"} $${MATRIX:+"--matrix=$$MATRIX"} -- "$$LAB"
 
 doctor: setup ## what this machine can judge and what not, and the command that mends each
 	@$(GRADER) doctor

@@ -275,9 +275,8 @@ def _reference(lab: Lab) -> Finding:
         broken = package is not None and importlib.util.find_spec(package.replace("-", "_")) is None
         mend = f"{sys.executable} -m pip install {package}" if broken else ""
         return Finding(name, "no", _first(str(error)), "duels with it: not judged", mend)
-    found = (
-        f"{reference.name}, kernels for {reference.isa or 'any CPU'}; peak of a core {reference.peak / 1e9:.0f} GFLOP/s"
-    )
+    kernels = f", kernels for {reference.isa}" if reference.isa else ""
+    found = f"{reference.name}{kernels}; peak of a core {reference.peak / 1e9:.0f} GFLOP/s"
     return Finding(name, "yes", found, "timed tests")
 
 

@@ -37,10 +37,10 @@ Mode = Literal["practice", "official"]
 
 @dataclass(frozen=True)
 class Options:
-    """How to grade. `only`: one test by name; `seed`: replay a run's inputs; `slot`: which sandbox user."""
+    """How to grade. `only`: these tests by name, all when empty; `seed`: replays inputs; `slot`: which sandbox user."""
 
     mode: Mode = "official"
-    only: str | None = None
+    only: tuple[str, ...] = ()
     seed: int | None = None
     performance: bool = True
     slot: int = 0

@@ -46,10 +46,16 @@ class Proof:
 
 
 def check(
-    lab: Lab, runs: int, only: str | None = None, told: Callable[[Outcome, int, int], None] = lambda *_: None
+    lab: Lab,
+    runs: int,
+    only: str | None = None,
+    *,
+    quick: bool = False,
+    told: Callable[[Outcome, int, int], None] = lambda *_: None,
 ) -> Proof:
     """Grade every candidate (the solution `runs` times) and compare with what must come out.
 
+    `quick`: a mutant meets only the tests that it names, so that the kill matrix shows no others.
     `told(outcome, number, total)` is called after each trial. Raises BadCandidate for an unreadable mutant or cheat,
     or when `only` names nothing.
     """
@@ -72,11 +78,11 @@ def check(
         for slot in range(workers):
             trials.slots.put(slot)
         with ThreadPoolExecutor(workers) as pool:
-            for outcome in pool.map(lambda pair: _try(trials, *pair), enumerate(aside)):
+            for outcome in pool.map(lambda pair: _try(trials, *pair, quick=quick), enumerate(aside)):
                 keep(outcome)
         for number, candidate in enumerate(alone):
-            keep(_try(trials, len(aside) + number, candidate))
-    problems = tuple(_lab_problems(lab, outcomes)) if only is None else ()
+            keep(_try(trials, len(aside) + number, candidate, quick=quick))
+    problems = tuple(_lab_problems(lab, outcomes)) if only is None and not quick else ()
     return Proof(lab, tuple(outcomes), problems)
 
 
@@ -85,10 +91,11 @@ def _timed(candidate: Candidate) -> bool:
     return candidate.kind in ("solution", "rung", "cheat") or bool(candidate.tiers)
 
 
-def _try(trials: Trials, number: int, candidate: Candidate) -> Outcome:
+def _try(trials: Trials, number: int, candidate: Candidate, *, quick: bool) -> Outcome:
+    tests = candidate.caught_by if quick and candidate.kind == "mutant" else ()
     try:
         folder = lay_out(candidate, trials.lab, trials.scratch / str(number))
-        result = trials.run(folder, f"{number}-{candidate.name}", performance=_timed(candidate))
+        result = trials.run(folder, f"{number}-{candidate.name}", performance=_timed(candidate), only=tests)
     except (BadCandidate, TrialFailed, OSError) as error:
         return Outcome(candidate, None, (str(error),))
     return Outcome(

@@ -32,7 +32,10 @@ def grade(
     practice: Annotated[
         bool, typer.Option("--practice", help="Only what students have: the public tests.")
     ] = False,
-    test: Annotated[Optional[str], typer.Option("--test", "-t", help="Run this test only.")] = None,  # noqa: UP045
+    test: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--test", "-t", help="Run this test only; may be given several times."),
+    ] = None,
     seed: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option("--seed", min=0, help="Replay the inputs of a run."),
@@ -52,7 +55,7 @@ def grade(
     """
     from grader.cli.grade import run
 
-    run(lab, root, submission, practice, test, seed, duels, reveal, json, junit, verbose, slot)
+    run(lab, root, submission, practice, tuple(test or ()), seed, duels, reveal, json, junit, verbose, slot)
 
 
 @app.command()
@@ -89,13 +92,16 @@ def check(
         Optional[str],  # noqa: UP045
         typer.Option(help="Only this part: solution, starter, rungs, mutants, cheats, or one mutant's name."),
     ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Run only the tests that a mutant names; no kill matrix.")
+    ] = False,
     matrix: Annotated[Optional[Path], typer.Option(help="Write the kill matrix here.")] = None,  # noqa: UP045
     root: Root = Path(),
 ) -> None:
     """Prove that the lab's tests tell right from wrong: solution, starter, rungs, mutants, cheats."""
     from grader.cli.lab_check import run
 
-    run(lab, root, runs, only, matrix)
+    run(lab, root, runs, only, quick, matrix)
 
 
 def main() -> None:

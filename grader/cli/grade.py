@@ -20,7 +20,7 @@ def run(
     root: Path,
     folder: Path | None,
     practice: bool,
-    test: str | None,
+    tests: tuple[str, ...],
     seed: int | None,
     duels: bool,
     reveal: bool,
@@ -37,14 +37,15 @@ def run(
     console = Console(
         file=sys.stdout, highlight=False
     )  # this one, also while the tests' own output is caught
-    options = Options("practice" if practice else "official", test, seed, duels, slot)
+    options = Options("practice" if practice else "official", tests, seed, duels, slot)
     try:
         with terminal.Progress(console, verbose=verbose) as progress:
             graded = grading.grade(lab, folder or lab.starter, options, progress)
     except (RuntimeError, ContractError) as error:
         stop(str(error))
-    if test is not None and not graded.result.tests and not graded.result.notes:
-        stop(f"no test of {lab.id} is called {test!r}; the report of a full run lists the names", BAD_COMMAND)
+    if tests and not graded.result.tests and not graded.result.notes:
+        names = " or ".join(map(repr, tests))
+        stop(f"no test of {lab.id} is called {names}; the report of a full run lists the names", BAD_COMMAND)
     default = root / "reports" / lab.id / f"{graded.result.submission}.json"
     try:
         _keep(graded, default, json, junit, reveal)

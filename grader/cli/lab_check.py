@@ -15,12 +15,20 @@ from grader.cli.say import BAD_COMMAND, stop
 from grader.lab import ContractError, load_lab
 
 
-def run(lab_name: str, root: Path, runs: int, only: str | None, matrix_path: Path | None) -> None:
+def run(
+    lab_name: str, root: Path, runs: int, only: str | None, quick: bool, matrix_path: Path | None
+) -> None:
     """Check the lab; exit with 1 when an expectation does not hold."""
     console = Console(highlight=False)
     try:
         lab = load_lab(lab_name, root.resolve())
-        proof = check(lab, runs, only, lambda outcome, number, total: _tell(console, outcome, number, total))
+        proof = check(
+            lab,
+            runs,
+            only,
+            quick=quick,
+            told=lambda outcome, number, total: _tell(console, outcome, number, total),
+        )
     except (ContractError, BadCandidate) as error:
         stop(str(error), BAD_COMMAND)
     text = matrix.markdown(proof)

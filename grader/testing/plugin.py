@@ -52,8 +52,8 @@ class GradingPlugin:
     subject: Subject
     seed: int
     listener: Listener
-    only: str | None = None
-    """Run only the tests of this name: as shown, or the function's, with or without its case."""
+    only: tuple[str, ...] = ()
+    """Run only the tests of these names: as shown, or the function's, with or without its case. None: all."""
     with_performance: bool = True
     tests: list[TestResult] = field(default_factory=list)
     duels: list[Duel] = field(default_factory=list)
@@ -92,7 +92,7 @@ class GradingPlugin:
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         self.listener.running(shown_name(item.name))
-        if _mark(item, "category", "") == PERFORMANCE and self.only is None:
+        if _mark(item, "category", "") == PERFORMANCE and not self.only:
             reason = scoring.gate_reason(self.tests, self.subject.lab.gate.correctness)
             if reason is not None:
                 raise CheckFailed(f"not measured yet. {reason}")
@@ -229,11 +229,8 @@ class GradingPlugin:
     def _wanted(self, item: pytest.Item) -> bool:
         if not self.with_performance and _mark(item, "category", "") == PERFORMANCE:
             return False
-        if self.only is None:
-            return True
-        wanted = _plain(self.only)
         names = {_plain(item.name), _plain(shown_name(item.name)), _plain(item.name.split("[")[0])}
-        return wanted in names
+        return not self.only or any(_plain(wanted) in names for wanted in self.only)
 
     def _result(self, item: pytest.Item, error: BaseException | None, duration_s: float) -> TestResult:
         fraction, message = self._awards.get(item.nodeid, (1.0 if error is None else 0.0, ""))

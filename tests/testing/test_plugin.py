@@ -99,7 +99,7 @@ def test_one_case_alone_has_its_own_share_only(run):
         @pytest.mark.parametrize("n", [1, 2, 3])
         def test_sizes(n): pass
         """,
-        only="sizes [2]",
+        only=("sizes [2]",),
     ).result
     assert (only(result).max_points, result.max_score) == (1, 1)
 
@@ -340,7 +340,7 @@ NAMES = """
     ],
 )
 def test_a_test_is_chosen_by_its_shown_name_or_its_function(run, wanted, names):
-    assert list(verdicts(run(NAMES, only=wanted))) == names
+    assert list(verdicts(run(NAMES, only=(wanted,)))) == names
 
 
 def test_performance_can_be_left_out(run):
@@ -388,7 +388,7 @@ def test_the_gate_counts_the_points_of_correctness(run):
 
 def test_a_test_asked_for_by_name_runs_behind_the_gate_too(run):
     tests = "@must\ndef test_right(): check(False, 'x')\n" + dedent(FAST)
-    assert verdicts(run(tests, only="fast")) == {"fast": "passed"}
+    assert verdicts(run(tests, only=("fast",))) == {"fast": "passed"}
 
 
 # --- Random inputs --------------------------------------------------------------------------------
@@ -424,7 +424,7 @@ def test_a_seed_gives_the_same_inputs_again_and_every_test_its_own(run, tmp_path
 def test_one_test_alone_gets_the_inputs_that_it_had_among_all(run, tmp_path, monkeypatch):
     monkeypatch.setenv("DRAWS", str(tmp_path / "draws"))
     run(DRAWS, seed=5)
-    run(DRAWS, seed=5, only="b [2]")
+    run(DRAWS, seed=5, only=("b [2]",))
     lines = (tmp_path / "draws").read_text().splitlines()
     assert lines[2] == lines[3]
 
@@ -496,7 +496,7 @@ DUEL = """
 
 
 def test_a_duel_becomes_points_a_record_and_pytest_benchmarks_times(run):
-    graded = run(fast=DUEL, only="keeps up", code=source(1.5))
+    graded = run(fast=DUEL, only=("keeps up",), code=source(1.5))
     [test], [record] = graded.result.tests, graded.result.duels
     assert (record.id, record.test_id, record.title) == ("steady", test.id, "steady work")
     assert (record.reference, record.clock, record.unit) == ("plain C (plain kernels)", "cpu", "steps/s")
@@ -516,7 +516,7 @@ def test_a_duel_becomes_points_a_record_and_pytest_benchmarks_times(run):
 
 
 def test_a_duel_below_the_first_tier_fails_and_still_earns_a_little(run):
-    graded = run(fast=DUEL, only="keeps up", code=source(3.0))
+    graded = run(fast=DUEL, only=("keeps up",), code=source(3.0))
     [test], [record] = graded.result.tests, graded.result.duels
     assert (record.verdict, record.tier, test.status) == ("failed", None, "failed")
     assert 0 < test.points < 0.4 * 4
@@ -525,7 +525,7 @@ def test_a_duel_below_the_first_tier_fails_and_still_earns_a_little(run):
 
 def test_a_wrong_timed_result_is_explained(run):
     lies = source(1.0, "static int calls;\n", steps.LOOP + "    out[7] += ++calls > 3;\n")
-    graded = run(fast=DUEL, only="keeps up", code=lies)
+    graded = run(fast=DUEL, only=("keeps up",), code=lies)
     failure = only(graded.result).failure
     assert failure.summary.startswith(
         "a measured call (steps) gave a wrong result: out: 1 of 256 elements differ"
@@ -537,7 +537,7 @@ def test_a_wrong_timed_result_is_explained(run):
 
 def test_a_crash_in_a_duel_is_a_failure(run):
     crash = source(1.0, "static int calls;\n", steps.LOOP + "    if (++calls == 5) __builtin_trap();\n")
-    test = only(run(fast=DUEL, only="keeps up", code=crash).result)
+    test = only(run(fast=DUEL, only=("keeps up",), code=crash).result)
     assert test.status == "failed"
     assert test.message.startswith("the submission crashed")
     assert test.message.endswith("while it was measured")
@@ -555,7 +555,7 @@ def test_simulated_counts_can_be_awarded(run):
             counts = simulate.call("steps_apply", 8, given, out)
             award(0.5, f"{counts.instructions > 1000000}")
         """,
-            only="few instructions",
+            only=("few instructions",),
         ).result
     )
     assert (test.status, test.points, test.message) == ("passed", 2, "True")
