@@ -70,12 +70,46 @@ def doctor() -> None:
 def report(
     result: Annotated[Path, typer.Argument(help="A result document.", show_default=False)],
     junit: Annotated[Optional[Path], typer.Option("--junit", help="Write JUnit XML here.")] = None,  # noqa: UP045
+    markdown: Annotated[Optional[Path], typer.Option("--markdown", help="Write Markdown here.")] = None,  # noqa: UP045
+    autograding: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--autograding", help="Write the JSON of autograding-grading-reporter here."),
+    ] = None,
+    classroom50: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--classroom50", help="Write Classroom 50's result.json here."),
+    ] = None,
+    gradescope: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--gradescope", help="Write Gradescope's results.json here."),
+    ] = None,
     reveal: Annotated[bool, typer.Option("--reveal", help="For staff: show hidden tests in full.")] = False,
 ) -> None:
-    """Print the report of a result document again, or turn it into another format."""
+    """Print the report of a result document again, or turn it into other formats."""
     from grader.cli.report import run
 
-    run(result, junit, reveal)
+    written = {
+        "junit": junit,
+        "markdown": markdown,
+        "autograding": autograding,
+        "classroom50": classroom50,
+        "gradescope": gradescope,
+    }
+    run(result, written, reveal)
+
+
+@app.command()
+def github(
+    result: Annotated[Path, typer.Argument(help="A result document.", show_default=False)],
+    folder: Annotated[str, typer.Option(help="Folder of the submission's files in the repository.")] = "",
+) -> None:
+    """Show a result in a GitHub Actions step: log, annotations, step summary, outputs.
+
+    Exit status: 1 when something failed, 0 otherwise; what could not be judged makes no job red.
+    """
+    from grader.cli.github import run
+
+    run(result, folder)
 
 
 lab_app = typer.Typer(

@@ -16,6 +16,9 @@ _SUSPECT = re.compile(r"[^\n\t\x20-\x7e]")
 # turn into a newline (section 2.11).
 _NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
+# All that CommonMark and GitHub give a meaning to inside a line or a table cell; "." and ":" begin automatic links.
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]<>()#+!|~@&$:]|(?<=www)\.|^[-=]|^\d+(?=[.)])")
+
 
 def plain(text: str, limit: int = 4000) -> str:
     """Text for a terminal or any other plain display.
@@ -41,6 +44,22 @@ def xml(text: str) -> str:
     Markup such as '<' or ']]>' stays as it is: escaping it is the serialiser's work.
     """
     return _NOT_XML.sub(_escape, text)
+
+
+def markdown(text: str) -> str:
+    """`one_line` text for GitHub-flavoured Markdown: no character of it is read as markup, mention, link or HTML.
+
+    Every character with a meaning becomes a numeric entity, which Markdown shows as the plain character
+    (CommonMark, section 2.5).
+    """
+    return _MARKDOWN.sub(lambda match: f"&#{ord(match.group())};", text)
+
+
+def fenced(text: str, language: str = "") -> str:
+    """A Markdown code block around `text`, with a fence that no line of it can close."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def _visible(match: re.Match[str]) -> str:

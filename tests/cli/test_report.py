@@ -53,7 +53,7 @@ def test_junit_is_written_instead(stored, tmp_path):
 def test_junit_that_cannot_be_written_is_told(stored):
     answer = report(stored, "--junit", stored / "r.xml")
     assert answer.exit_code == CANNOT_WORK
-    assert "the JUnit report could not be written: " in answer.stderr
+    assert "the junit report could not be written: " in answer.stderr
 
 
 @pytest.mark.parametrize(

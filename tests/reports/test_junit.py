@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -10,6 +11,21 @@ from grader.reports.junit import junit
 from tests import sample_results
 from tests.sample_results import SITUATIONS, result
 from tests.sample_results import test as make_test
+
+# What the schema of Jenkins' xUnit plugin (junit-10.xsd, 2018-12 and later) knows: elements, attributes, must-haves.
+JENKINS = {
+    "testsuites": (set(), {"name", "time", "tests", "failures", "errors"}),
+    "testsuite": (
+        {"name", "tests", "failures", "errors"},
+        {"name", "tests", "failures", "errors", "group", "time", "skipped", "timestamp", "hostname", "id"}
+        | {"package", "file", "log", "url"},
+    ),
+    "properties": (set(), set()),
+    "property": ({"name", "value"}, {"name", "value"}),
+    "testcase": ({"name"}, {"name", "time", "classname", "group"}),
+    "skipped": (set(), {"type", "message"}),
+    "failure": (set(), {"type", "message"}),
+}
 
 
 def suite(document, **options):
@@ -103,3 +119,11 @@ def test_any_text_anywhere_gives_valid_xml(text):
 def test_text_cannot_forge_a_test_case():
     document = sample_results.hostile('"/></testsuite><testcase name="forged"/> ]]><testcase name="forged"/>')
     assert len(list(suite(document, reveal=True).iter("testcase"))) == 5
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_jenkins_knows_every_element_and_attribute(situation):
+    for element in ElementTree.fromstring(junit(SITUATIONS[situation](), reveal=True).encode()).iter():
+        needed, known = JENKINS[element.tag]
+        assert needed <= set(element.attrib) <= known, element.tag
+        assert re.fullmatch(r"\d+\.\d{3}", element.get("time", "0.000"))

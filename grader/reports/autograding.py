@@ -1,0 +1,85 @@
+"""The JSON that `classroom-resources/autograding-grading-reporter` reads (v1, of 2024-11).
+
+It prints two totals. Its notice adds up the tests' scores, and partial credit is right there; its log table counts
+passed tests, and nothing that one could hand over makes that right for a test with partial credit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from grader.reports.hidden import for_students
+from grader.reports.shares import in_units
+from grader.reports.text import one_line
+from grader.result import Result, TestResult
+
+MOST_BYTES = 64_000
+"""Base64 of more than 98 KB fits no environment variable, and then the reporter's step cannot start."""
+
+_UNIT = 0.125  # sums of eighths are exact in binary, so that no total reads 0.30000000000000004
+
+
+def autograding(result: Result) -> str:
+    """The JSON text, at most `MOST_BYTES` bytes.
+
+    What was not judged is left out, with its points: the reporter knows only passed and failed, and neither is true.
+    Where there are too many tests for the limit, each category becomes one.
+    """
+    shown = for_students(result)
+    tests = [test for test in shown.tests if test.status != "not_judged"]
+    text = _document(shown, _entries(tests))
+    return text if len(text.encode()) <= MOST_BYTES else _document(shown, _by_category(tests))
+
+
+def _document(result: Result, entries: list[dict[str, Any]]) -> str:
+    most = in_units([result.judged_max], _UNIT)[0] * _UNIT
+    failed = any(entry["status"] == "fail" for entry in entries)
+    document = {
+        "version": 1,
+        "status": "fail" if failed else "pass",
+        "max_score": _short(most),
+        "tests": entries,
+    }
+    return json.dumps(document, ensure_ascii=True, allow_nan=False)
+
+
+def _entries(tests: Sequence[TestResult]) -> list[dict[str, Any]]:
+    scores = in_units([test.points for test in tests], _UNIT)
+    return [
+        _entry(f"{_safe(test.category)}: {_safe(test.name)}", test.status == "passed", score)
+        for test, score in zip(tests, scores, strict=True)
+    ]
+
+
+def _by_category(tests: Sequence[TestResult]) -> list[dict[str, Any]]:
+    categories = list(dict.fromkeys(test.category for test in tests))[:200]
+    parts = [[test for test in tests if test.category == category] for category in categories]
+    scores = in_units([sum(test.points for test in part) for part in parts], _UNIT)
+    return [
+        _entry(_safe(category), all(test.status == "passed" for test in part), score)
+        for category, part, score in zip(categories, parts, scores, strict=True)
+    ]
+
+
+def _entry(name: str, passed: bool, units: int) -> dict[str, Any]:
+    return {
+        "name": name,
+        "status": "pass" if passed else "fail",
+        "score": _short(units * _UNIT),
+        "message": None,
+        "test_code": "",
+        "filename": "",
+        "line_no": 0,
+        "execution_time": "0s",
+    }
+
+
+def _short(value: float) -> float | int:
+    return int(value) if value == int(value) else value
+
+
+def _safe(text: str) -> str:
+    """The reporter prints names as they are: one that begins a line with `::` would be a workflow command."""
+    return one_line(text, 120).replace("::", ": :")
