@@ -7,6 +7,7 @@ passed tests, and nothing that one could hand over makes that right for a test w
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,4 +83,4 @@ def _short(value: float) -> float | int:
 
 def _safe(text: str) -> str:
     """The reporter prints names as they are: one that begins a line with `::` would be a workflow command."""
-    return one_line(text, 120).replace("::", ": :")
+    return re.sub(":(?=:)", ": ", one_line(text, 120))

@@ -5,13 +5,15 @@
  * then on a lookup is one slot and one record, read where they lie: two places in memory, no system call, no copy.
  *
  * What makes it fast beyond that: the hash is computed four bytes at a time and keys are compared eight at a time, both
- * without a call; and the header lies beside the rest of the handle, as numbers.
+ * without a call; the header lies beside the rest of the handle, as numbers; no lookup divides; and slots
+ * that hold other hashes are passed by four at a time, so that the CPU has fewer branches to guess.
  *
  * What makes it safe: every position from the file is widened to 64 bits before anything is added to it, so that no sum
  * can wrap, and is compared with the file's size before it is used. Every loop has an end that the file cannot move.
  */
 #include "cdbm.h"
 
+#include <emmintrin.h> /* SSE2, which every x86-64 CPU has */
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,10 +23,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TABLES = 256, PAIR = 8, HEADER = TABLES * PAIR };
+enum { TABLES = 256, PAIR = 8, HEADER = TABLES * PAIR, GROUP = 4 };
 
 typedef struct {
     uint32_t position, slots;
+    uint64_t inverse; /* 2^64 / slots, rounded up: see slot_of */
 } table;
 
 struct cdbm {
@@ -78,6 +81,18 @@ static inline int same_bytes(const uint8_t *a, const uint8_t *b, size_t n)
     return 1;
 }
 
+/*
+ * The slot where the search for this hash begins: hash / 256 modulo the number of slots, by multiplication, since a
+ * division takes as long as a dozen other steps. The low half of x * inverse is the fraction of x / slots, in units of
+ * 2^-64; times slots, its whole part is the remainder. Exact for 32 bits (Lemire, Kaser, Kurz: Faster Remainder by
+ * Direct Computation, 2019).
+ */
+static inline uint32_t slot_of(table t, uint32_t hash)
+{
+    uint64_t fraction = t.inverse * (hash / TABLES);
+    return (uint32_t)(((unsigned __int128)fraction * t.slots) >> 64);
+}
+
 /* ---- open ---- */
 
 /* Take over the header's tables. No file of this format is so large that a sum of these could wrap in 64 bits. */
@@ -85,10 +100,11 @@ static int read_header(cdbm *db)
 {
     uint64_t first = UINT64_MAX;
     for (size_t i = 0; i < TABLES; i++) {
-        table t = {number(db->bytes + PAIR * i), number(db->bytes + PAIR * i + 4)};
-        db->tables[i] = t;
+        table t = {number(db->bytes + PAIR * i), number(db->bytes + PAIR * i + 4), 0};
         if (t.slots == 0)
             continue;
+        t.inverse = UINT64_MAX / t.slots + 1;
+        db->tables[i] = t;
         if (t.position < HEADER || t.position + (uint64_t)t.slots * PAIR > db->size)
             return -EBADMSG;
         if (t.position < first)
@@ -224,6 +240,22 @@ void cdbm_close(cdbm *db)
 
 /* ---- look up ---- */
 
+/*
+ * How many of the four slots from here on hold another hash, before the first one that is empty or holds this one.
+ * One by one, each slot costs a branch, and where a search ends is as good as random: every lookup would pay for a
+ * wrong guess or two. Here all four are compared, and counted without a branch.
+ */
+static inline uint32_t strangers(const uint8_t *slots, uint32_t hash)
+{
+    __m128 two = _mm_loadu_ps((const float *)slots), next = _mm_loadu_ps((const float *)(slots + 2 * PAIR));
+    __m128i hashes = _mm_castps_si128(_mm_shuffle_ps(two, next, _MM_SHUFFLE(2, 0, 2, 0)));
+    __m128i positions = _mm_castps_si128(_mm_shuffle_ps(two, next, _MM_SHUFFLE(3, 1, 3, 1)));
+    __m128i same = _mm_cmpeq_epi32(hashes, _mm_set1_epi32((int)hash));
+    __m128i empty = _mm_cmpeq_epi32(positions, _mm_setzero_si128());
+    unsigned stops = (unsigned)_mm_movemask_ps(_mm_castsi128_ps(_mm_or_si128(same, empty)));
+    return (uint32_t)__builtin_ctz(stops | 1u << GROUP);
+}
+
 static inline int find(const cdbm *db, const uint8_t *key, size_t klen, size_t nth, cdbm_slice *val)
 {
     if (db == NULL || val == NULL || (key == NULL && klen > 0))
@@ -233,9 +265,17 @@ static inline int find(const cdbm *db, const uint8_t *key, size_t klen, size_t n
     if (t.slots == 0)
         return 0;
     const uint8_t *slots = db->bytes + t.position;
-    uint32_t slot = hash / TABLES % t.slots;
-    for (uint32_t seen = 0; seen < t.slots; seen++) { /* a table may be full: an empty slot is no promise */
+    uint32_t slot = slot_of(t, hash);
+    for (uint64_t seen = 0; seen < t.slots; seen++) { /* a table may be full: an empty slot is no promise */
         const uint8_t *pair = slots + (size_t)slot * PAIR;
+        if (t.slots - slot > GROUP) { /* four, and one behind them to look at */
+            uint32_t passed = strangers(pair, hash);
+            pair += (size_t)passed * PAIR;
+            slot += passed;
+            seen += passed;
+            if (seen >= t.slots)
+                return 0;
+        }
         uint32_t position = number(pair + 4);
         if (position == 0)
             return 0;
