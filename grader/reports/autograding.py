@@ -49,7 +49,11 @@ def _document(result: Result, entries: list[dict[str, Any]]) -> str:
 def _entries(tests: Sequence[TestResult]) -> list[dict[str, Any]]:
     scores = in_units([test.points for test in tests], _UNIT)
     return [
-        _entry(f"{_safe(test.category)}: {_safe(test.name)}", test.status == "passed", score)
+        _entry(
+            _safe(f"{one_line(test.category, 40)}: {one_line(test.name, 120)}"),
+            test.status == "passed",
+            score,
+        )
         for test, score in zip(tests, scores, strict=True)
     ]
 
@@ -59,7 +63,7 @@ def _by_category(tests: Sequence[TestResult]) -> list[dict[str, Any]]:
     parts = [[test for test in tests if test.category == category] for category in categories]
     scores = in_units([sum(test.points for test in part) for part in parts], _UNIT)
     return [
-        _entry(_safe(category), all(test.status == "passed" for test in part), score)
+        _entry(_safe(one_line(category, 120)), all(test.status == "passed" for test in part), score)
         for category, part, score in zip(categories, parts, scores, strict=True)
     ]
 
@@ -82,5 +86,5 @@ def _short(value: float) -> float | int:
 
 
 def _safe(text: str) -> str:
-    """The reporter prints names as they are: one that begins a line with `::` would be a workflow command."""
-    return re.sub(":(?=:)", ": ", one_line(text, 120))
+    """On one line; the reporter prints names as they are, and one that begins a line with `::` would be a workflow command."""
+    return re.sub(":(?=:)", ": ", one_line(text))
