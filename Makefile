@@ -10,7 +10,7 @@ LABS := $(notdir $(patsubst %/lab.yaml,%,$(wildcard labs/*/lab.yaml)))
 define as_typed
 override export $(1) := $$(value $(1))
 endef
-$(foreach name,LAB SUBMISSION TEST SEED JSON JUNIT RUNS ONLY MATRIX,$(eval $(call as_typed,$(name))))
+$(foreach name,LAB SUBMISSION TEST SEED JSON JUNIT HTML RUNS ONLY MATRIX,$(eval $(call as_typed,$(name))))
 unexport PYTHONPATH PYTHONHOME
 
 yes = $(filter 1 yes true on,$(1))
@@ -26,14 +26,14 @@ help: ## this list
 	@echo '  make grade LAB=gemm_cpu SUBMISSION=~/hand-ins/ada        another folder'
 	@echo '  make grade LAB=gemm_cpu PRACTICE=1 DUELS=0               public tests only, nothing measured'
 	@echo '  make grade LAB=gemm_cpu TEST="alpha and beta" SEED=7     one test, the same inputs again'
-	@echo '  make grade LAB=gemm_cpu JSON=out.json JUNIT=out.xml      also written to files'
+	@echo '  make grade LAB=gemm_cpu JSON=out.json HTML=out.html      also written to files (and JUNIT=)'
 	@echo '  make check LAB=gemm_cpu RUNS=1 ONLY=mutants              do the tests catch the known-wrong solutions?'
 
-grade: which-lab setup ## build, test and measure a submission: LAB [SUBMISSION TEST SEED JSON JUNIT PRACTICE DUELS REVEAL]
+grade: which-lab setup ## build, test and measure a submission: LAB [SUBMISSION TEST SEED JSON JUNIT HTML PRACTICE DUELS REVEAL]
 	@$(GRADER) grade $(if $(call yes,$(PRACTICE)),--practice) $(if $(call no,$(DUELS)),--no-duels) \
 	    $(if $(call yes,$(REVEAL)),--reveal) $(if $(call yes,$(VERBOSE)),--verbose) \
 	    $${SUBMISSION:+"--submission=$$SUBMISSION"} $${TEST:+"--test=$$TEST"} $${SEED:+"--seed=$$SEED"} \
-	    $${JSON:+"--json=$$JSON"} $${JUNIT:+"--junit=$$JUNIT"} -- "$$LAB"
+	    $${JSON:+"--json=$$JSON"} $${JUNIT:+"--junit=$$JUNIT"} $${HTML:+"--html=$$HTML"} -- "$$LAB"
 
 check: which-lab setup ## prove a lab: solution, starter, rungs, mutants and cheats score what they must: LAB [RUNS ONLY QUICK MATRIX]
 	@$(GRADER) lab check $(if $(call yes,$(QUICK)),--quick) $${RUNS:+"--runs=$$RUNS"} $${ONLY:+"--only=$$ONLY"} $${MATRIX:+"--matrix=$$MATRIX"} -- "$$LAB"

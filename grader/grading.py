@@ -78,7 +78,8 @@ def grade(lab: Lab, folder: Path, options: Options, listener: Listener) -> Grade
     try:
         submission = take(folder, lab)
         plugin, benchmark_json = _judge(lab, submission, tier, seed, options, listener)
-        tests, duels, notes = plugin.tests, plugin.duels, [*submission.notes, *plugin.notes]
+        tests = [_with_source(test, submission) for test in plugin.tests]
+        duels, notes = plugin.duels, [*submission.notes, *plugin.notes]
         name, digest = submission.name, submission.digest
     except Refused as refused:
         tests, duels, notes, benchmark_json = [_refusal(refused, lab)], [], [], ""
@@ -184,6 +185,17 @@ def _build_verdict(subject: Subject) -> list[TestResult]:
         )
         return [_build_test(failed.summary, failure)]
     return []
+
+
+def _with_source(test: TestResult, submission: Submission) -> TestResult:
+    """The test with the student's lines around the place that its failure names."""
+    failure = test.failure
+    if failure is None:
+        return test
+    source = submission.lines_around(f"{failure.where}\n{failure.summary}\n{failure.detail}")
+    return (
+        test.model_copy(update={"failure": failure.model_copy(update={"source": source})}) if source else test
+    )
 
 
 def _name(folder: Path) -> str:

@@ -53,6 +53,10 @@ class Failure(_Record):
     got: str = ""
     where: str = Field(default="", description="Element, byte, source line or function")
     why: str = Field(default="", description="Why this usually happens and what to try")
+    source: str = Field(
+        default="",
+        description="Lines of the submission's file around `where`, numbered; the line itself is marked",
+    )
     detail: str = Field(
         default="", description="More lines: compiler output, sanitizer report, the program's own output"
     )

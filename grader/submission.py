@@ -45,6 +45,9 @@ _CONTROL_NAMES = {
 }
 
 
+_PLACE = re.compile(r"(?P<file>[A-Za-z0-9_][A-Za-z0-9_./+-]{0,159}):(?P<line>\d{1,7})\b")
+
+
 @dataclass(frozen=True)
 class Submission:
     """One student's files for one lab, as they will be built.
@@ -58,6 +61,21 @@ class Submission:
     files: Mapping[str, bytes]
     digest: str
     notes: list[str]
+
+    def lines_around(self, place: str, each_way: int = 4) -> str:
+        """The lines around the first place in its files that the text names ('gemm.c:42'), numbered; the line itself
+        is marked with '>'. Empty when the text names none."""
+        for match in _PLACE.finditer(place):
+            lines = self.files.get(match["file"], b"").decode("utf-8", "replace").split("\n")
+            number = int(match["line"])
+            if 1 <= number <= len(lines):
+                first, last = max(1, number - each_way), min(len(lines), number + each_way)
+                width = len(str(last))
+                return "\n".join(
+                    f"{'>' if here == number else ' '} {here:{width}}  {lines[here - 1]}".rstrip()
+                    for here in range(first, last + 1)
+                )
+        return ""
 
 
 class Refused(ValueError):

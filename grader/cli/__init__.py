@@ -44,6 +44,7 @@ def grade(
     reveal: Annotated[bool, typer.Option("--reveal", help="For staff: show hidden tests in full.")] = False,
     json: Annotated[Optional[Path], typer.Option("--json", help="Write the result here.")] = None,  # noqa: UP045
     junit: Annotated[Optional[Path], typer.Option("--junit", help="Write JUnit XML here.")] = None,  # noqa: UP045
+    html: Annotated[Optional[Path], typer.Option("--html", help="Write an HTML page here.")] = None,  # noqa: UP045
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line per test while it runs.")] = False,
     slot: Annotated[int, typer.Option(min=0, max=999, help="Sandbox user; one per grader at a time.")] = 0,
     root: Root = Path(),
@@ -55,7 +56,21 @@ def grade(
     """
     from grader.cli.grade import run
 
-    run(lab, root, submission, practice, tuple(test or ()), seed, duels, reveal, json, junit, verbose, slot)
+    run(
+        lab,
+        root,
+        submission,
+        practice,
+        tuple(test or ()),
+        seed,
+        duels,
+        reveal,
+        json,
+        junit,
+        html,
+        verbose,
+        slot,
+    )
 
 
 @app.command()
@@ -69,6 +84,7 @@ def doctor() -> None:
 @app.command()
 def report(
     result: Annotated[Path, typer.Argument(help="A result document.", show_default=False)],
+    html: Annotated[Optional[Path], typer.Option("--html", help="Write an HTML page here.")] = None,  # noqa: UP045
     junit: Annotated[Optional[Path], typer.Option("--junit", help="Write JUnit XML here.")] = None,  # noqa: UP045
     markdown: Annotated[Optional[Path], typer.Option("--markdown", help="Write Markdown here.")] = None,  # noqa: UP045
     autograding: Annotated[
@@ -89,6 +105,7 @@ def report(
     from grader.cli.report import run
 
     written = {
+        "html": html,
         "junit": junit,
         "markdown": markdown,
         "autograding": autograding,

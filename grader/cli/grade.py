@@ -13,6 +13,7 @@ from grader.grading import Graded, Options
 from grader.lab import ContractError, load_lab
 from grader.reports import terminal
 from grader.reports.junit import junit as to_junit
+from grader.result import Result
 
 
 def run(
@@ -26,6 +27,7 @@ def run(
     reveal: bool,
     json: Path | None,
     junit: Path | None,
+    html: Path | None,
     verbose: bool,
     slot: int,
 ) -> None:
@@ -48,7 +50,8 @@ def run(
         stop(f"no test of {lab.id} is called {names}; the report of a full run lists the names", BAD_COMMAND)
     default = root / "reports" / lab.id / f"{graded.result.submission}.json"
     try:
-        _keep(graded, default, json, junit, reveal)
+        _keep(graded, default, json)
+        _write(graded.result, junit, html, reveal)
         unwritten = ""
     except OSError as error:
         unwritten = f"the result could not be written: {error}"
@@ -60,11 +63,19 @@ def run(
         stop(unwritten)
 
 
-def _keep(graded: Graded, default: Path, json: Path | None, junit: Path | None, reveal: bool) -> None:
+def _keep(graded: Graded, default: Path, json: Path | None) -> None:
     """Write the result where it was asked for and under reports/; pytest-benchmark's JSON beside it."""
     for path in filter(None, (default, json)):
         result.write_atomically(path, graded.result.to_json())
         if graded.benchmark_json:
             result.write_atomically(path.with_suffix(".benchmark.json"), graded.benchmark_json)
+
+
+def _write(document: Result, junit: Path | None, html: Path | None, reveal: bool) -> None:
+    """The other formats, those that were asked for."""
     if junit is not None:
-        result.write_atomically(junit, to_junit(graded.result, reveal=reveal))
+        result.write_atomically(junit, to_junit(document, reveal=reveal))
+    if html is not None:
+        from grader.reports.html import html as to_html  # its template engine costs every other run a moment
+
+        result.write_atomically(html, to_html(document, reveal=reveal))

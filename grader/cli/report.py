@@ -14,12 +14,14 @@ from grader.reports import terminal
 from grader.reports.autograding import autograding
 from grader.reports.classroom50 import classroom50
 from grader.reports.gradescope import gradescope
+from grader.reports.html import html
 from grader.reports.junit import junit
 from grader.reports.markdown import markdown
 from grader.result import Result
 
 # Format -> how a result becomes its text; the flag says whether staff see hidden tests in full.
 FORMATS: Mapping[str, Callable[[Result, bool], str]] = {
+    "html": lambda document, reveal: html(document, reveal=reveal),
     "junit": lambda document, reveal: junit(document, reveal=reveal),
     "markdown": lambda document, reveal: markdown(document, reveal=reveal),
     "autograding": lambda document, reveal: autograding(document),

@@ -86,5 +86,5 @@ def _short(value: float) -> float | int:
 
 
 def _safe(text: str) -> str:
-    """On one line; the reporter prints names as they are, and one that begins a line with `::` would be a workflow command."""
+    """On one line; the reporter prints names as they are, and `::` may begin a workflow command."""
     return re.sub(":(?=:)", ": ", one_line(text))

@@ -32,7 +32,7 @@ def draw(duel: Duel, width: int) -> Axis:
     tiers = sorted((ratio, one_line(name)) for name, ratio in duel.tiers.items())
     if not tiers or tiers[0][0] <= 0:
         return Axis("", 0, ())
-    low, high = _range(duel, tiers[0][0], tiers[-1][0])
+    low, high = ends(duel, tiers[0][0], tiers[-1][0])
 
     def column(ratio: float) -> int:
         share = (math.log(ratio) - math.log(low)) / (math.log(high) - math.log(low)) if ratio > 0 else 0.0
@@ -53,7 +53,7 @@ def draw(duel: Duel, width: int) -> Axis:
     return Axis("".join(cells), reached, (names, ratios) if names and ratios else ())
 
 
-def _range(duel: Duel, first: float, last: float) -> tuple[float, float]:
+def ends(duel: Duel, first: float, last: float) -> tuple[float, float]:
     """Ends of the axis for tiers from `first` to `last`.
 
     Half of the first tier, where points start, to a little above the last, and further if the measurement is.

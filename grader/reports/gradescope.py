@@ -66,7 +66,7 @@ def _output(test: TestResult) -> str:
     if test.status == "not_judged":
         return f"Not judged, and not your fault: {one_line(test.message) or 'no reason was given'}"
     if test.failure is not None:
-        facts = test.failure.model_dump()
+        facts = test.failure.model_dump(exclude={"source"})
         lines = [plain(facts.pop("summary"), 500)]
         lines += [f"{name}: {plain(value, 2000)}" for name, value in facts.items() if value]
         return "\n".join(lines)

@@ -54,7 +54,7 @@ def _case(test: TestResult, name: str) -> TestCase:
 def _details(failure: Failure | None) -> str | None:
     if failure is None:
         return None
-    fields = failure.model_dump(exclude={"summary"}).items()
+    fields = failure.model_dump(exclude={"summary", "source"}).items()
     return "\n".join(f"{name}: {xml(plain(value))}" for name, value in fields if value) or None
 
 

@@ -52,7 +52,7 @@ def markdown(text: str) -> str:
     Every character with a meaning becomes a numeric entity, which Markdown shows as the plain character
     (CommonMark, section 2.5).
     """
-    return _MARKDOWN.sub(lambda match: f"&#{ord(match.group())};", text)
+    return _MARKDOWN.sub(lambda match: "".join(f"&#{ord(one)};" for one in match.group()), text)
 
 
 def fenced(text: str, language: str = "") -> str:

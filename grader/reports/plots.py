@@ -1,0 +1,106 @@
+"""Plots as SVG, drawn from numbers: a duel on its axis of tiers, a measurement under its roof.
+
+Colours are the page's (CSS classes), so that they follow its light or dark scheme.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from grader.reports.axis import ends
+from grader.reports.text import one_line
+from grader.reports.wording import rate, ratio_down, ratio_up, threshold
+from grader.result import Duel, Roofline
+
+_WIDTH, _LEFT, _RIGHT = 720, 12, 708  # of the drawing, in its own units
+_AXIS, _HEIGHT = 30, 66
+
+
+def duel(drawn: Duel) -> Markup:
+    """The ratio with its interval on a logarithmic axis, the tiers marked on it; empty without tiers."""
+    tiers = sorted((ratio, one_line(name, 20)) for name, ratio in drawn.tiers.items())
+    if not tiers or tiers[0][0] <= 0:
+        return Markup()
+    low, high = ends(drawn, tiers[0][0], tiers[-1][0])
+
+    def at(ratio: float) -> float:
+        share = (math.log(max(ratio, low)) - math.log(low)) / (math.log(high) - math.log(low))
+        return round(_LEFT + min(1.0, share) * (_RIGHT - _LEFT), 1)
+
+    parts = [_line("axis", _LEFT, _AXIS, _RIGHT, _AXIS)]
+    if drawn.ratio is not None:
+        parts.append(_line("reached", _LEFT, _AXIS, at(drawn.ratio), _AXIS))
+    for (ratio, name), place in zip(tiers, _apart([at(ratio) for ratio, _ in tiers]), strict=True):
+        parts.append(_line("tick", at(ratio), _AXIS - 8, at(ratio), _AXIS + 8))
+        parts.append(_text("tier", place, _AXIS + 22, name))
+        parts.append(_text("number", place, _AXIS + 34, threshold(ratio)))
+    if drawn.interval is not None:
+        first, last = (at(end) for end in drawn.interval)
+        parts.append(
+            Markup('<rect class="interval" x="{}" y="{}" width="{}" height="14" rx="3"/>').format(
+                first, _AXIS - 7, round(max(3.0, last - first), 1)
+            )
+        )
+    if drawn.ratio is not None:
+        parts.append(Markup('<circle class="ratio" cx="{}" cy="{}" r="6"/>').format(at(drawn.ratio), _AXIS))
+        parts.append(_text("value", min(max(at(drawn.ratio), 30), 690), _AXIS - 13, ratio_down(drawn.ratio)))
+    return _svg(_HEIGHT, _described(drawn), parts)
+
+
+def roof(line: Roofline) -> Markup:
+    """What was reached under what the machine allows: one bar, the roof at its right end."""
+    share = min(1.0, line.value / line.ceiling) if line.ceiling > 0 else 0.0
+    end = round(_LEFT + share * (_RIGHT - _LEFT), 1)
+    label = f"{rate(line.value)} of {rate(line.ceiling)} {one_line(line.unit, 20)}"
+    parts = [
+        Markup('<rect class="room" x="{}" y="8" width="{}" height="12" rx="3"/>').format(
+            _LEFT, _RIGHT - _LEFT
+        ),
+        Markup('<rect class="fill" x="{}" y="8" width="{}" height="12" rx="3"/>').format(
+            _LEFT, round(end - _LEFT, 1)
+        ),
+        _line("tick", _RIGHT, 3, _RIGHT, 25),
+        Markup('<text class="number" x="{}" y="38" text-anchor="end">{} roof</text>').format(
+            _RIGHT, line.bound
+        ),
+    ]
+    return _svg(44, f"{label}, the {line.bound} roof measured here", parts)
+
+
+def _described(drawn: Duel) -> str:
+    """The drawing in words, for those who do not see it."""
+    tiers = ", ".join(f"{one_line(name, 20)} {threshold(ratio)}" for name, ratio in drawn.tiers.items())
+    if drawn.ratio is None:
+        return f"no ratio measured; tiers: {tiers}"
+    words = f"ratio {ratio_down(drawn.ratio)}"
+    if drawn.interval is not None:
+        words += f", interval {ratio_down(drawn.interval[0])} to {ratio_up(drawn.interval[1])}"
+    return f"{words}; tiers: {tiers}"
+
+
+def _apart(places: Sequence[float], gap: float = 44.0) -> list[float]:
+    """Places of labels near their ticks, rising, at least `gap` apart and inside the drawing."""
+    placed: list[float] = []
+    for place in places:
+        placed.append(max(place, placed[-1] + gap) if placed else max(place, _LEFT + 16.0))
+    border = _RIGHT - 16.0
+    for position in range(len(placed) - 1, -1, -1):
+        placed[position] = round(min(placed[position], border), 1)
+        border = placed[position] - gap
+    return placed
+
+
+def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
+    return Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(kind, x1, y1, x2, y2)
+
+
+def _text(kind: str, x: float, y: float, text: str) -> Markup:
+    return Markup('<text class="{}" x="{}" y="{}" text-anchor="middle">{}</text>').format(kind, x, y, text)
+
+
+def _svg(height: int, words: str, parts: Sequence[Markup]) -> Markup:
+    opening = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(_WIDTH, height, words)
+    return opening + Markup("").join(parts) + Markup("</svg>")
