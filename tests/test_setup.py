@@ -259,6 +259,14 @@ def test_without_apt_it_names_what_is_lost_and_goes_on(checkout):
     assert "the-tool # the moon is not judged" in text
 
 
+def test_a_library_is_there_when_the_package_manager_says_so(checkout):
+    """A package need not bring a command of its own name."""
+    checkout.venv()
+    checkout.tool("dpkg-query", 'case "$*" in *the-tool) printf "ii " ;; *) exit 1 ;; esac')
+    status, text = checkout.setup()
+    assert (status, "the-tool" in text) == (0, False), text
+
+
 def test_what_is_missing_is_installed_without_a_question(checkout):
     checkout.venv()
     checkout.tool("sudo", SUDO)
