@@ -2,7 +2,7 @@
 # scripts/setup makes .venv before the first of them, and again when requirements.txt or packages.apt change.
 
 .DEFAULT_GOAL := help
-.PHONY: help grade check doctor test setup clean which-lab
+.PHONY: help grade watch hint history check doctor test setup clean which-lab
 GRADER := .venv/bin/python -m grader
 LABS := $(notdir $(patsubst %/lab.yaml,%,$(wildcard labs/*/lab.yaml)))
 
@@ -34,6 +34,15 @@ grade: which-lab setup ## build, test and measure a submission: LAB [SUBMISSION 
 	    $(if $(call yes,$(REVEAL)),--reveal) $(if $(call yes,$(VERBOSE)),--verbose) \
 	    $${SUBMISSION:+"--submission=$$SUBMISSION"} $${TEST:+"--test=$$TEST"} $${SEED:+"--seed=$$SEED"} \
 	    $${JSON:+"--json=$$JSON"} $${JUNIT:+"--junit=$$JUNIT"} $${HTML:+"--html=$$HTML"} -- "$$LAB"
+
+watch: which-lab setup ## the public tests again whenever a file is saved: LAB [SUBMISSION]
+	@$(GRADER) watch $${SUBMISSION:+"--submission=$$SUBMISSION"} -- "$$LAB"
+
+hint: which-lab setup ## the next hint for a test: LAB [TEST]
+	@$(GRADER) hint -- "$$LAB" "$$TEST"
+
+history: which-lab setup ## the last five runs: LAB [SUBMISSION]
+	@$(GRADER) history $${SUBMISSION:+"--submission=$$SUBMISSION"} -- "$$LAB"
 
 check: which-lab setup ## prove a lab: solution, starter, rungs, mutants and cheats score what they must: LAB [RUNS ONLY QUICK MATRIX]
 	@$(GRADER) lab check $(if $(call yes,$(QUICK)),--quick) $${RUNS:+"--runs=$$RUNS"} $${ONLY:+"--only=$$ONLY"} $${MATRIX:+"--matrix=$$MATRIX"} -- "$$LAB"

@@ -15,7 +15,7 @@ HOUSE = (
     {"result"},
     {"contract"},
     {"lab", "scoring"},
-    {"submission"},
+    {"submission", "history", "hints"},
     {"sandbox"},
     {"toolchain", "runner"},
     {"timing"},

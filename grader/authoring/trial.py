@@ -40,6 +40,7 @@ class Trials:
         document = self.scratch / "results" / f"{name}.json"
         command = [sys.executable, "-m", "grader", "grade", self.lab.id, "--submission", str(folder)]
         command += ["--json", str(document), "--slot", str(slot), "--root", str(self.lab.root)]
+        command += ["--no-history"]
         command += [] if performance else ["--no-duels"]
         command += [f"--test={test}" for test in only]
         try:

@@ -47,6 +47,7 @@ def grade(
     html: Annotated[Optional[Path], typer.Option("--html", help="Write an HTML page here.")] = None,  # noqa: UP045
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line per test while it runs.")] = False,
     slot: Annotated[int, typer.Option(min=0, max=999, help="Sandbox user; one per grader at a time.")] = 0,
+    history: Annotated[bool, typer.Option(help="Remember this run, and show the last ones.")] = True,
     root: Root = Path(),
 ) -> None:
     """Grade one submission and print the report.
@@ -70,6 +71,7 @@ def grade(
         html,
         verbose,
         slot,
+        history,
     )
 
 
@@ -127,6 +129,64 @@ def github(
     from grader.cli.github import run
 
     run(result, folder)
+
+
+@app.command()
+def watch(
+    lab: LabName,
+    submission: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--submission", "-s", help="Folder to watch.  [default: starter/LAB]", show_default=False
+        ),
+    ] = None,
+    duels: Annotated[bool, typer.Option(help="Measure performance too.")] = False,
+    root: Root = Path(),
+) -> None:
+    """Run the public tests whenever a file is saved, the one that failed last first; Ctrl-C ends it."""
+    from grader.cli.watch import run
+
+    run(lab, root, submission, duels)
+
+
+@app.command()
+def hint(
+    lab: LabName,
+    test: Annotated[str, typer.Argument(help="The test; the one that failed first when left out.")] = "",
+    again: Annotated[bool, typer.Option("--again", help="Show the hints seen so far.")] = False,
+    root: Root = Path(),
+) -> None:
+    """Show the next hint for a test, one at a time."""
+    from grader.cli.hint import run
+
+    run(lab, test, root, again)
+
+
+@app.command()
+def history(
+    lab: LabName,
+    submission: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--submission", "-s", help="Folder.  [default: starter/LAB]", show_default=False),
+    ] = None,
+    root: Root = Path(),
+) -> None:
+    """Show the last five runs of a folder, with the ratios of their duels."""
+    from grader.cli.history import run
+
+    run(lab, root, submission)
+
+
+@app.command()
+def handout(
+    labs: Annotated[list[str], typer.Argument(help="The labs' ids.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="A new folder.")] = Path("handout"),
+    root: Root = Path(),
+) -> None:
+    """Make the repository that students start from: starter, handout, public tests, practice grader, workflow."""
+    from grader.cli.handout import run
+
+    run(labs, root, out)
 
 
 lab_app = typer.Typer(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
 from rich.console import Console
 
-from grader import grading, result
+from grader import grading, history, result
+from grader.cli.history import file_of, show
 from grader.cli.say import BAD_COMMAND, stop
 from grader.grading import Graded, Options
 from grader.lab import ContractError, load_lab
@@ -30,6 +32,7 @@ def run(
     html: Path | None,
     verbose: bool,
     slot: int,
+    remember: bool,
 ) -> None:
     """Grade and report; see `grader.cli.grade` for the meaning of the options."""
     try:
@@ -61,6 +64,18 @@ def run(
     terminal.render(graded.result, console, reveal=reveal, rerun=command + " TEST={test} SEED={seed}")
     if unwritten:
         stop(unwritten)
+    if remember and not tests:
+        _remember(graded.result, folder or lab.starter, file_of(root, lab.id), console)
+
+
+def _remember(document: Result, folder: Path, file: Path, console: Console) -> None:
+    """Add this run to the folder's history, and show it when there is something to compare with."""
+    with contextlib.suppress(OSError):  # a history is a comfort, and no reason to fail
+        history.keep(file, history.of(document, folder))
+    runs = history.last(file, folder)
+    if len(runs) > 1:
+        console.print()
+        show(runs, console)
 
 
 def _keep(graded: Graded, default: Path, json: Path | None) -> None:

@@ -2,7 +2,7 @@
 
 Runs with `python -I -S` from the runtime's folder, without the grader's package; `channel.py` documents the frames.
 Arguments: folder of the lab's module, descriptor of the channel, descriptors and sizes of the two arenas, task limit,
-names of the functions.
+whether to watch for crashes, descriptors that the build may use (joined by commas), names of the functions.
 """
 
 import _socket
@@ -16,8 +16,8 @@ MAX_DESCRIPTOR = 1024
 
 def main() -> None:
     """Load the build, say hello, then execute frames until the grader is gone."""
-    folder, channel_fd, in_fd, in_size, out_fd, out_size, tasks, watch, *names = sys.argv[1:]
-    kept = sorted(map(int, (channel_fd, in_fd, out_fd)))
+    folder, channel_fd, in_fd, in_size, out_fd, out_size, tasks, watch, more, *names = sys.argv[1:]
+    kept = sorted(map(int, (channel_fd, in_fd, out_fd, *(more.split(",") if more else ()))))
     for low, high in zip([2, *kept], [*kept, MAX_DESCRIPTOR], strict=True):
         posix.closerange(low + 1, high)  # such as the log of a tool that watches this process
     channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, int(channel_fd))

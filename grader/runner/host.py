@@ -26,6 +26,7 @@ from grader.runner import channel, runtime
 from grader.runner.arena import SharedMemory
 from grader.runner.channel import Call, Crash, Value, Window
 from grader.sandbox.confine import Confinement, Tier, end, is_stopped, start
+from grader.sandbox.seccomp import Policy
 
 START_S = 20.0
 """A guest that has not said hello by then was stopped by its own code (a constructor), or the machine is stuck."""
@@ -62,6 +63,12 @@ class GuestSpec:
     prefix: tuple[str, ...] = ()
     """Command before the guest's, e.g. valgrind's."""
     pass_fds: tuple[int, ...] = ()
+    """Descriptors for the prefix's command only; the guest closes them before it loads the build."""
+    kept_fds: tuple[int, ...] = ()
+    """Descriptors that the build may use, under the same numbers."""
+    writable: tuple[Path, ...] = ()
+    working_directory: Path = Path("/")
+    policy: Policy = "threads"
     arena_bytes: tuple[int, int] = (1 << 24, 1 << 24)
     limits: GuestLimits = GuestLimits()
 
@@ -72,6 +79,15 @@ class Timing:
 
     cpu_s: float
     wall_s: float
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A batch that was sent and not yet answered."""
+
+    token: int
+    calls: int
+    cpu_before_ns: int
 
 
 class GuestFailed(Exception):
@@ -164,25 +180,51 @@ class Guest:
 
         Raises GuestFailed when the guest crashes, hangs, exits, floods its output or forges an answer.
         """
+        pending = self.begin(calls, windows)
+        limit = self.spec.limits.call_s if timeout_s is None else timeout_s
+        before = time.perf_counter_ns()
+        self.thaw()
+        cpu_deadline = None if cpu_limit_s is None else pending.cpu_before_ns + int(cpu_limit_s * 1e9)
+        answer = self._receive(time.monotonic() + limit, "", limit, cpu_deadline)
+        return self.settle(pending, answer, time.perf_counter_ns() - before)
+
+    def begin(self, calls: Sequence[Call], windows: Sequence[Window] | None = None) -> Pending:
+        """First part of `call`: send the batch to the frozen guest. `thaw`, an answer and `settle` must follow."""
         self.wait_until_ready()
         token = secrets.randbits(64)
-        limit = self.spec.limits.call_s if timeout_s is None else timeout_s
         frame = channel.encode_batch(token, windows, calls)
-        cpu_before, wall_before = self.cpu_ns(), time.perf_counter_ns()
+        cpu_before = self.cpu_ns()
         self._cpu_at_call_s = cpu_before * 1e-9
         if cpu_before > self._cpu_when_stopped_ns + _STOPPED_NS:
             if self._pending():  # it did not run: it is dying
                 raise self._gone()
             raise self._failure("forged", "went on running while the grader had stopped it")
         self._send(frame)
-        self._thaw()
-        cpu_deadline = None if cpu_limit_s is None else cpu_before + int(cpu_limit_s * 1e9)
-        answer = self._receive(time.monotonic() + limit, "", limit, cpu_deadline)
-        wall_ns = time.perf_counter_ns() - wall_before
+        return Pending(token, len(calls), cpu_before)
+
+    def settle(self, pending: Pending, answer: bytes, wall_ns: int) -> tuple[tuple[Value, ...], Timing]:
+        """Last part of `call`: freeze the guest, and turn its answer into values and what they cost."""
         if answer[:1] != b"X":  # a crashing guest cannot be stopped any more
             self.freeze()
-        cpu_ns = self.cpu_ns() - cpu_before if answer[:1] != b"X" else 0
-        return self._check(answer, token, len(calls), cpu_ns * 1e-9), Timing(cpu_ns * 1e-9, wall_ns * 1e-9)
+        cpu_ns = self.cpu_ns() - pending.cpu_before_ns if answer[:1] != b"X" else 0
+        values = self._check(answer, pending.token, pending.calls, cpu_ns * 1e-9)
+        return values, Timing(cpu_ns * 1e-9, wall_ns * 1e-9)
+
+    def watched(self) -> tuple[int, int]:
+        """The descriptors on which a thawed guest is heard: its answer, and what it prints."""
+        return self._channel.fileno(), self._printed
+
+    def answer(self) -> bytes:
+        """The frame that has arrived. Raises GuestFailed when the guest is gone instead."""
+        return self._frame("")
+
+    def take_output(self) -> None:
+        """Keep what the guest has printed meanwhile. Raises GuestFailed when it is too much."""
+        self._drain()
+
+    def hung(self, limit: float) -> GuestFailed:
+        """The failure of a guest that did not answer in time; it is dead afterwards."""
+        return self._hung(limit, "")
 
     def cpu_ns(self) -> int:
         """CPU time of all threads of the guest so far, in ns, as the kernel counts it (CPUCLOCK_SCHED of its pid)."""
@@ -204,7 +246,8 @@ class Guest:
             raise self._gone() from error
         self._cpu_when_stopped_ns = self.cpu_ns()
 
-    def _thaw(self) -> None:
+    def thaw(self) -> None:
+        """Let a frozen guest run."""
         try:
             os.kill(self.pid, signal.SIGCONT)
         except ProcessLookupError as error:
@@ -433,8 +476,8 @@ def _launch(
             str(fds[2]),
             str(outputs.size),
         ]
-        watch = "0" if spec.prefix else "1"
-        command = files.command(*arguments, str(spec.limits.tasks), watch, *spec.functions)
+        watch, kept = "0" if spec.prefix else "1", ",".join(map(str, spec.kept_fds))
+        command = files.command(*arguments, str(spec.limits.tasks), watch, kept, *spec.functions)
         confinement = Confinement(
             read_only=(*files.read_only, spec.module, spec.library, *spec.read_only),
             environment={
@@ -442,6 +485,9 @@ def _launch(
                 **_sanitizer_environment(files, spec.variant),
                 **dict(spec.environment),
             },
+            writable=spec.writable,
+            working_directory=spec.working_directory,
+            policy=spec.policy,
             memory_mib=spec.limits.memory_mib,
             fixed_addresses=spec.variant == "tsan",
         )
@@ -451,7 +497,7 @@ def _launch(
             [*spec.prefix, *command],
             stdout=write_end,
             stderr=write_end,
-            pass_fds=(*fds, *spec.pass_fds),
+            pass_fds=(*fds, *spec.pass_fds, *spec.kept_fds),
         )
     except BaseException:
         ours.close()

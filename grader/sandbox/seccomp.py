@@ -11,7 +11,8 @@ import errno
 import struct
 from typing import Literal
 
-Policy = Literal["threads", "processes"]
+Policy = Literal["threads", "processes", "peers"]
+"""What a process may start or meet: threads only; processes too; threads, and peers by sockets of the file system."""
 
 _ARCH_X86_64 = 0xC000003E
 _X32_BIT = 0x40000000
@@ -52,6 +53,9 @@ DENIED: dict[str, tuple[int, ...]] = {
 }
 
 
+_SOCKET, _SOCKETPAIR, _AF_UNIX = 41, 53, 1
+
+
 def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
     return struct.pack("<HBBI", code, if_true, if_false, value)
 
@@ -81,14 +85,14 @@ def _clone_rule(policy: Policy) -> bytes:
     """Threads always; new processes only under "processes"; new namespaces never."""
     body = _instruction(_LD, _OFFSET_ARG0)
     body += _instruction(_JSET, _CLONE_NEW_NAMESPACE, 0, 1) + _answer(errno.EPERM)
-    if policy == "threads":
+    if policy != "processes":
         body += _instruction(_JSET, _CLONE_THREAD, 1, 0) + _answer(errno.EPERM)
     body += _instruction(_RET, _ALLOW)
     return _instruction(_JEQ, _CLONE, 0, len(body) // 8) + body
 
 
 def program(policy: Policy) -> bytes:
-    """The filter as an array of `struct sock_filter`. `policy`: may the process only start threads, or processes?"""
+    """The filter as an array of `struct sock_filter`."""
     code = _instruction(_LD, _OFFSET_ARCH)
     code += _instruction(_JEQ, _ARCH_X86_64, 1, 0) + _instruction(_RET, _KILL)
     code += _instruction(_LD, _OFFSET_NR)
@@ -97,10 +101,13 @@ def program(policy: Policy) -> bytes:
     code += _instruction(_JEQ, _CLONE3, 0, 1) + _answer(
         errno.ENOSYS
     )  # flags lie in memory: libc falls back to clone
-    for calls in DENIED.values():
-        for call in calls:
+    for what, calls in DENIED.items():
+        for call in calls if (what, policy) != ("sockets", "peers") else ():
             code += _instruction(_JEQ, call, 0, 1) + _answer(errno.EPERM)
-    if policy == "threads":
+    if policy == "peers":
+        for call in (_SOCKET, _SOCKETPAIR):
+            code += _allow_only_argument(call, _OFFSET_ARG0, (_AF_UNIX,))
+    if policy != "processes":
         # Besides new processes: whatever makes the kernel send a chosen signal later. A SIGCONT from a timer
         # would wake a runner that the grader has stopped.
         for call in (_FORK, _VFORK, _TIMER_CREATE, _MQ_NOTIFY):

@@ -37,3 +37,5 @@ from grader.testing.marks import (
 from grader.testing.marks import (
     variant as variant,
 )
+from grader.testing.ranks import Ranks as Ranks
+from grader.testing.ranks import Wire as Wire

@@ -39,19 +39,20 @@ class DuelRunner:
         self._keep = keep
         self._on_round = on_round
 
-    def __call__(self, name: str, cases: Sequence[Case], scale: float = 1.0) -> None:
-        """Fight the duel `name` of lab.yaml over these cases.
+    def __call__(self, name: str, cases: Sequence[Case], scale: float = 1.0, ranks: int = 0) -> None:
+        """Fight the duel `name` of lab.yaml over these cases; with `ranks`, each side in so many runners.
 
         Raises CheckFailed below the first tier or for a wrong timed result, NotJudged when it cannot be told.
         """
         contract = self._subject.lab.duels[name]
         against = None if contract.against == "self" else self._reference()
         rules = Rules(_by_name(contract.tiers), contract.clock, contract.cap_s, scale)
-        ours = self._subject.side()
+        ours = self._subject.side(ranks)
+        theirs = ours
+        if against is not None:
+            theirs = against.grouped(ranks) if ranks else against.side
         try:
-            outcome = duel.fight(
-                ours, against.side if against else ours, cases, rules, self._rng, self._on_round
-            )
+            outcome = duel.fight(ours, theirs, cases, rules, self._rng, self._on_round)
         except duel.ReferenceFailed as failed:
             if against is None:  # the other side is the submission too
                 raise _mistake(failed.__cause__) from None

@@ -90,7 +90,7 @@ class Library:
             )
         except GuestFailed as failure:
             self.close()
-            raise self._failed(failure, name, label) from None
+            raise self.explain(failure, name, label) from None
         except invoke.Damage as damage:
             raise CheckFailed(f"{name} {damage}", case=label, why=_WHY["crashed"]) from None
         self._raise_findings(guest, name, label)
@@ -112,7 +112,7 @@ class Library:
             guest.freeze()  # under a tracer stopping looks different
         except GuestFailed as failure:
             self.close()
-            raise self._failed(failure, invocations[0].function, case) from None
+            raise self.explain(failure, invocations[0].function, case) from None
         except observation.Unobservable as error:
             raise NotJudged(str(error)) from None
         return values[1:-1], traced.counts
@@ -158,7 +158,8 @@ class Library:
             self._guest = self._start(*room)
         return self._guest
 
-    def _failed(self, failure: GuestFailed, function: str, case: str) -> Exception:
+    def explain(self, failure: GuestFailed, function: str, case: str) -> Exception:
+        """A runner's failure as a verdict: CheckFailed, with what the submission printed."""
         if failure.kind == "broken":
             return NotJudged(
                 f"the lab's own call of {function} is wrong: {failure.output.decode('utf-8', 'replace')}"

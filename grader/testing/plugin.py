@@ -19,10 +19,12 @@ import pytest
 
 from grader import scoring
 from grader.result import Duel, Failure, Status, TestResult
+from grader.runner.group import SharedFolder
 from grader.testing import marks
 from grader.testing.checks import CheckFailed, NotJudged
 from grader.testing.dueling import DuelRunner, replay_clock
 from grader.testing.library import Library
+from grader.testing.ranks import Ranks
 from grader.testing.simulation import Simulator
 from grader.testing.subject import Reference, Subject, reference_of
 from grader.timing.duel import Outcome
@@ -144,6 +146,35 @@ class GradingPlugin:
         yield opened
         if self.tests and self.tests[-1].id == test_id(request.node) and self.tests[-1].status != "passed":
             opened.close()  # what a failed test left behind must not meet the next one
+
+    @pytest.fixture
+    def ranks(self, request: pytest.FixtureRequest) -> Iterator[Callable[..., Ranks]]:
+        """`ranks(4)`: runners of the test's variant, connected by wires that the grader watches; see `Ranks`.
+
+        `wire=Wire(…)`, `cut={rank: bytes}` and `folder=` ask for new ones, which end with the test.
+        """
+        variant = _mark(request.node, "variant", "release")
+        self.subject.built(variant)
+        opened: list[tuple[Ranks, bool]] = []
+
+        def start(world: int, **how: Any) -> Ranks:
+            opened.append((self.subject.ranks(variant, world, **how), bool(how)))
+            return opened[-1][0]
+
+        yield start
+        failed = (
+            self.tests and self.tests[-1].id == test_id(request.node) and self.tests[-1].status != "passed"
+        )
+        for made, is_new in opened:
+            if is_new or failed or not made.quiet():
+                made.close()
+
+    @pytest.fixture
+    def shared_folder(self) -> Iterator[SharedFolder]:
+        """A folder that outlives the ranks that are given it: `ranks(2, folder=shared_folder)`."""
+        folder = SharedFolder(self.subject.tier)
+        yield folder
+        folder.close()
 
     @pytest.fixture
     def files(self) -> Iterator[Path]:

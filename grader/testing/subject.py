@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,12 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from grader.lab import Lab
-from grader.runner import invoke
+from grader.runner import group, invoke
+from grader.runner.group import Group, SharedFolder
 from grader.runner.host import Guest, GuestFailed, GuestLimits, GuestSpec
 from grader.runner.invoke import Invocation
+from grader.runner.relay import PLAIN, Wire
 from grader.sandbox.confine import Tier
 from grader.testing.checks import NotJudged
 from grader.testing.library import Library
+from grader.testing.ranks import Ranks
 from grader.testing.simulation import Simulator
 from grader.timing.duel import Side
 from grader.toolchain import build, cache, module, reference, stacks
@@ -41,6 +44,7 @@ class Subject:
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
     _builds: dict[Variant, Future[Built]] = field(default_factory=dict)
     _libraries: dict[Variant, Library] = field(default_factory=dict)
+    _ranks: dict[tuple[Variant, int], Ranks] = field(default_factory=dict)
     _hangs: int = 0
 
     def prefetch(self, variant: Variant) -> None:
@@ -100,18 +104,44 @@ class Subject:
             )
         return self._libraries[variant]
 
+    def ranks(
+        self,
+        variant: Variant,
+        world: int,
+        wire: Wire | None = None,
+        cut: Mapping[int, int] | None = None,
+        folder: SharedFolder | None = None,
+    ) -> Ranks:
+        """`world` runners of the submission. With plain wires they serve one test after the other, as a library does;
+        else they are new, and the caller closes them."""
+
+        def start(inputs: int, outputs: int) -> Group:
+            spec = _with_room(self.spec(variant), inputs, outputs)
+            return Group(self.tier, spec, world, wire or PLAIN, cut, folder)
+
+        def made() -> Ranks:
+            return Ranks(start, self.module.interface, self.library(variant).explain)
+
+        if wire or cut or folder:
+            return made()
+        if (variant, world) not in self._ranks:
+            self._ranks[variant, world] = made()
+        return self._ranks[variant, world]
+
     def simulator(self) -> Simulator:
         """The submission on a simulated machine."""
         return Simulator(lambda spec: Guest(self.tier, spec), self.spec(), self.module.interface)
 
-    def side(self) -> Side:
-        """The submission as a contestant, in a runner of its own."""
-        return Side(lambda inputs, outputs: self.start("release", inputs, outputs), self.module.interface)
+    def side(self, ranks: int = 0) -> Side:
+        """The submission as a contestant: in a runner of its own, or in so many runners that share a folder."""
+        return _side(self.tier, self.spec(), self.module.interface, ranks)
 
     def close(self) -> None:
         """Stop building what nobody waits for any more, and kill the runners."""
         for library in self._libraries.values():
             library.close()
+        for ranks in self._ranks.values():
+            ranks.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(self.shelf, ignore_errors=True)
 
@@ -132,6 +162,8 @@ class Reference:
     side: Side
     peak: float
     """Floating-point operations per second that one core reaches from registers, measured now."""
+    grouped: Callable[[int], Side]
+    """The contestant in so many runners that share a folder."""
 
 
 def reference_of(lab: Lab, tier: Tier, read_only: tuple[Path, ...] = ()) -> Reference:
@@ -155,9 +187,9 @@ def reference_of(lab: Lab, tier: Tier, read_only: tuple[Path, ...] = ()) -> Refe
         environment=environment,
         limits=limits,
     )
-    side = Side(lambda inputs, outputs: Guest(tier, _with_room(spec, inputs, outputs)), interface)
+    side = _side(tier, spec, interface)
     try:
-        with side.start(1 << 16, 1 << 16) as guest:
+        with Guest(tier, _with_room(spec, 1 << 16, 1 << 16)) as guest:
             name, isa = (_text(guest, interface, which) for which in (0, 1))
             peak = max(_peak(guest, interface) for _ in range(5))
     except GuestFailed as failure:
@@ -166,7 +198,7 @@ def reference_of(lab: Lab, tier: Tier, read_only: tuple[Path, ...] = ()) -> Refe
     wanted = lab.reference.isa if lab.reference else None
     if wanted is not None and isa != wanted:
         raise NotJudged(f"the reference runs kernels for {isa}, the lab's tiers are for {wanted}")
-    return Reference(name, isa, side, peak)
+    return Reference(name, isa, side, peak, lambda ranks: _side(tier, spec, interface, ranks))
 
 
 def _peak(guest: Guest, interface: Interface) -> float:
@@ -179,6 +211,16 @@ def _text(guest: Guest, interface: Interface, which: int) -> str:
     text = np.zeros(_MAX_TEXT, np.uint8)
     invoke.run(guest, interface, [Invocation("reference_text", (which, text, _MAX_TEXT))], timeout_s=60.0)
     return bytes(text).split(b"\0", 1)[0].decode("ascii", "replace")
+
+
+def _side(tier: Tier, spec: GuestSpec, interface: Interface, ranks: int = 0) -> Side:
+    if ranks:
+        return Side(
+            lambda inputs, outputs: Group(tier, _with_room(spec, inputs, outputs), ranks, wire=None),
+            interface,
+            group,
+        )
+    return Side(lambda inputs, outputs: Guest(tier, _with_room(spec, inputs, outputs)), interface)
 
 
 def _with_room(spec: GuestSpec, inputs: int, outputs: int) -> GuestSpec:

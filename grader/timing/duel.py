@@ -15,13 +15,14 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from types import ModuleType
+from typing import Any, Literal
 
 import numpy as np
 
 from grader.runner import invoke
 from grader.runner.arena import PAGE
-from grader.runner.channel import Value
+from grader.runner.group import Group, Together
 from grader.runner.host import Guest, GuestFailed
 from grader.runner.invoke import Invocation
 from grader.timing import fitness
@@ -29,6 +30,7 @@ from grader.timing.interval import LOOKS, median, median_interval
 from grader.toolchain.interface import Interface
 
 Verdict = Literal["passed", "failed", "not_judged"]
+Contestant = Guest | Group
 
 CLEAR_WIDTH, PRECISE_WIDTH, USELESS_WIDTH = 1.10, 1.04, 1.30
 """Upper over lower end of an interval: narrow enough once no tier lies inside; narrow enough in any case; too wide to
@@ -46,9 +48,10 @@ inputs, which a remembered result does not survive."""
 class Task:
     """Fresh inputs for one side of one round: what to call, and how to check what came out."""
 
-    invocations: tuple[Invocation, ...]
-    verify: Callable[[Sequence[Value]], None]
-    """Gets the returned values; the arrays in `invocations` hold the outputs. Raises on a wrong result."""
+    invocations: tuple[Invocation, ...] | tuple[Together, ...]
+    verify: Callable[[Sequence[Any]], None]
+    """Gets the returned values (by rank, for a group); the arrays in `invocations` hold the outputs. Raises on a
+    wrong result."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Side:
-    """One contestant: a way to start its guest, and its interface."""
+    """One contestant: a way to start its guest or its group of guests, its interface, and how arrays reach it."""
 
-    start: Callable[[int, int], Guest]
+    start: Callable[[int, int], Contestant]
     interface: Interface
+    arrays: ModuleType = invoke
+    """`invoke` for one guest, `group` for several: `needed_bytes`, `stage`, `write`, `read_back`."""
 
 
 @dataclass(frozen=True)
@@ -218,8 +223,8 @@ def _outcome(
 
 
 def _round(
-    submission: tuple[Side, Guest],
-    reference: tuple[Side, Guest],
+    submission: tuple[Side, Contestant],
+    reference: tuple[Side, Contestant],
     cases: Sequence[Case],
     rules: Rules,
     rng: np.random.Generator,
@@ -278,7 +283,7 @@ def _blaming_the_reference() -> Iterator[None]:
 
 def _timed(
     side: Side,
-    guest: Guest,
+    guest: Any,
     task: Task,
     warming: Task | None,
     layout: _Layout,
@@ -297,18 +302,21 @@ def _timed(
     staged = _written(side, guest, task.invocations, layout)
     values, timing = guest.call(staged.calls, None, **patience)
     try:
-        invoke.read_back(guest, side.interface, staged)
+        side.arrays.read_back(guest, side.interface, staged)
         task.verify(values)
     except (AssertionError, invoke.Damage) as error:
         raise WrongResult(case.name) from error
-    return timing.cpu_s if rules.clock == "cpu" else timing.wall_s
+    seconds: float = timing.cpu_s if rules.clock == "cpu" else timing.wall_s
+    return seconds
 
 
-def _written(side: Side, guest: Guest, invocations: Sequence[Invocation], layout: _Layout) -> invoke.Staged:
+def _written(side: Side, guest: Any, invocations: Sequence[Any], layout: _Layout) -> Any:
     """Calls ready to be made: windows open first, then the inputs are written while the guest is frozen."""
-    staged = invoke.stage(guest, side.interface, invocations, "inside", layout.skews(), layout.first_page)
+    staged = side.arrays.stage(
+        guest, side.interface, invocations, "inside", layout.skews(), layout.first_page
+    )
     guest.call([], staged.windows)
-    invoke.write(guest, side.interface, staged)
+    side.arrays.write(guest, side.interface, staged)
     return staged
 
 
@@ -332,7 +340,7 @@ def _room(
 ) -> tuple[int, int]:
     """Arena sizes that hold any one case of either side, anywhere in the spare pages."""
     sizes = [
-        invoke.needed_bytes(side.interface, task.invocations)
+        side.arrays.needed_bytes(side.interface, task.invocations)
         for case in cases
         for side, task in zip((submission, reference), case.tasks(rng), strict=True)
     ]
@@ -340,12 +348,12 @@ def _room(
     return max(size[0] for size in sizes) + spare, max(size[1] for size in sizes) + spare
 
 
-def _cpu_s(*guests: Guest) -> float:
+def _cpu_s(*guests: Contestant) -> float:
     return fitness.own_cpu_s() + sum(guest.cpu_ns() * 1e-9 for guest in guests)
 
 
 @contextlib.contextmanager
-def _on_one_core(rules: Rules, *guests: Guest) -> Iterator[None]:
+def _on_one_core(rules: Rules, *guests: Contestant) -> Iterator[None]:
     """Grader and guests share a core while CPU time is measured: waking each other up is cheapest there."""
     if rules.clock != "cpu":
         yield

@@ -146,3 +146,22 @@ def test_every_call_gets_one_of_four_answers(
 def test_what_a_lab_needs_is_allowed(call: int) -> None:
     """read write close mmap mprotect munmap brk madvise getpid exit gettid futex clock_gettime exit_group yield …"""
     assert answer("threads", call) == ALLOW
+
+
+SOCKET, SOCKETPAIR, CONNECT, AF_UNIX, AF_INET, AF_NETLINK = 41, 53, 42, 1, 2, 16
+
+
+def test_peers_may_use_sockets_of_the_file_system_and_no_others() -> None:
+    for call in (SOCKET, SOCKETPAIR):
+        assert answer("peers", call, [AF_UNIX]) == ALLOW
+        for family in (AF_INET, AF_NETLINK, 0):
+            assert answer("peers", call, [family]) == EPERM
+    assert answer("peers", CONNECT) == ALLOW
+
+
+def test_peers_are_held_like_threads_in_all_else() -> None:
+    sockets = {SOCKET, SOCKETPAIR, *DENIED["sockets"]}
+    for call in range(463):
+        if call not in sockets:
+            for arguments in ([], [17], [1, 10], [THREAD_FLAGS]):
+                assert answer("peers", call, arguments) == answer("threads", call, arguments)

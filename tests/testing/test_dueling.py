@@ -29,7 +29,7 @@ class Fought:
         self.sides: list[object] = []
         reference = SimpleNamespace(name="OpenBLAS", isa="Haswell", side="theirs", peak=112e9)
         lab = SimpleNamespace(duels={"large": contract}, credit=DEFAULT_CREDIT)
-        subject = SimpleNamespace(lab=lab, side=lambda: "ours")
+        subject = SimpleNamespace(lab=lab, side=lambda ranks=0: "ours")
 
         def fight(ours, theirs, *_):
             self.sides = [ours, theirs]
