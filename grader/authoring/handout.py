@@ -33,7 +33,7 @@ def handout(labs: Sequence[Lab], folder: Path) -> list[Path]:
     if folder.exists() and any(folder.iterdir()):
         raise NotEmpty(f"{folder} is not empty; name a new folder")
     root = labs[0].root
-    for source, target in [*_of_course(root), *(pair for lab in labs for pair in _of_lab(lab))]:
+    for source, target in [*course_files(root), *(pair for lab in labs for pair in _of_lab(lab))]:
         (folder / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, folder / target)
     for lab in labs:
@@ -50,8 +50,8 @@ def handout(labs: Sequence[Lab], folder: Path) -> list[Path]:
     return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
-def _of_course(root: Path) -> Iterator[tuple[Path, Path]]:
-    """(file, its place in the handout) of what all labs need: the grader itself, and its set-up."""
+def course_files(root: Path) -> Iterator[tuple[Path, Path]]:
+    """(file, its place in the handout) of what all labs need: the grader, less what authors use, and its set-up."""
     for name in ("requirements.txt", "packages.apt", "scripts/setup"):
         yield root / name, Path(name)
     package = Path(grader.__file__).parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -187,6 +188,33 @@ def handout(
     from grader.cli.handout import run
 
     run(labs, root, out)
+
+
+class System(str, enum.Enum):
+    """Who runs the archive."""
+
+    gradescope = "gradescope"
+    classroom50 = "classroom50"
+
+
+@app.command()
+def bundle(
+    system: Annotated[System, typer.Argument(help="Who runs it.", show_default=False)],
+    lab: LabName,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The archive.  [default: LAB-SYSTEM.zip or .tar.gz]", show_default=False),
+    ] = None,
+    practice: Annotated[
+        bool,
+        typer.Option("--practice", help="Gradescope: public tests only, where its image cannot isolate."),
+    ] = False,
+    root: Root = Path(),
+) -> None:
+    """Make the archive that Gradescope (hidden tests too) or Classroom 50 (public tests) unpacks and runs."""
+    from grader.cli.bundle import run
+
+    run(system.value, lab, root, out, practice)
 
 
 lab_app = typer.Typer(

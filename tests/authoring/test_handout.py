@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-import stat
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +13,7 @@ import yaml
 
 from grader.authoring.handout import NotEmpty, handout
 from grader.lab import list_labs, load_lab
+from tests.borrowed import borrow_packages
 from tests.conftest import needs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -114,14 +112,3 @@ def test_a_bare_clone_of_it_grades_with_make(made, tmp_path):
     assert answer.returncode == 0, answer.stderr
     assert "gemm_f32 is not written yet" in answer.stdout
     assert "hidden tests run at grading" in answer.stdout
-
-
-def borrow_packages(folder: Path) -> None:
-    """A .venv whose Python is this one, and the stamp that says that it is complete."""
-    python = folder / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    python.chmod(python.stat().st_mode | stat.S_IXUSR)
-    inputs = ("requirements.txt", "packages.apt", "scripts/setup")
-    sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}" for name in inputs]
-    (folder / ".venv" / "setup-stamp").write_text("\n".join(sums) + "\n")
