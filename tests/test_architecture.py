@@ -29,7 +29,11 @@ HOUSE = (
 """From the ground up. Rooms on one floor may know each other."""
 
 FLOOR = {room: number for number, rooms in enumerate(HOUSE) for room in rooms}
-MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if path.name != "guest.py")
+MODULES = sorted(
+    path.relative_to(PACKAGE)
+    for path in PACKAGE.rglob("*.py")
+    if path.name != "guest.py" and "templates" not in path.parts
+)
 
 
 def room_of(module: Path) -> str:

@@ -51,7 +51,7 @@ def handout(labs: Sequence[Lab], folder: Path) -> list[Path]:
 
 
 def course_files(root: Path) -> Iterator[tuple[Path, Path]]:
-    """(file, its place in the handout) of what all labs need: the grader, less what authors use, and its set-up."""
+    """(file, its place in the handout) of what all labs need: the grader, less authors' tools, and its set-up."""
     for name in ("requirements.txt", "packages.apt", "scripts/setup"):
         yield root / name, Path(name)
     package = Path(grader.__file__).parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import grader
 from grader import result
 from grader.lab import Lab
 from grader.result import Result
@@ -45,10 +47,20 @@ class Trials:
         command += [f"--test={test}" for test in only]
         try:
             answer = subprocess.run(
-                command, capture_output=True, text=True, cwd=self.lab.root, timeout=TRIAL_S
+                command,
+                capture_output=True,
+                text=True,
+                cwd=self.lab.root,
+                env=_environment(),
+                timeout=TRIAL_S,
             )
         except subprocess.TimeoutExpired as error:
             raise TrialFailed(f"{name}: no result after {TRIAL_S:.0f} s") from error
         if answer.returncode != 0 or not document.is_file():
             raise TrialFailed(f"{name}: exit status {answer.returncode}: {answer.stderr.strip()[-800:]}")
         return result.read(document)
+
+
+def _environment() -> dict[str, str]:
+    """This environment, in which `-m grader` is this grader, wherever the course lies."""
+    return {**os.environ, "PYTHONPATH": str(Path(grader.__file__).parent.parent)}

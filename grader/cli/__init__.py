@@ -224,6 +224,18 @@ app.add_typer(lab_app, name="lab")
 
 
 @lab_app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="The new lab's id, e.g. hash_table.", show_default=False)],
+    title: Annotated[str, typer.Option(help="What people read.")] = "",
+    root: Root = Path(),
+) -> None:
+    """Begin a lab: a small one that is complete and proves itself, to be changed step by step."""
+    from grader.cli.lab_new import run
+
+    run(name, title, root)
+
+
+@lab_app.command()
 def check(
     lab: LabName,
     runs: Annotated[int, typer.Option(min=1, help="Official runs of the solution.")] = 5,
