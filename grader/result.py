@@ -94,6 +94,11 @@ class Roofline(_Record):
     value: float = Field(description="What the submission reached, in `unit`")
     ceiling: float = Field(description="What the machine's probe reached, in `unit`")
     unit: str
+    intensity: float | None = Field(default=None, gt=0, description="FLOPs per byte from memory, at best")
+    peak: float | None = Field(
+        default=None, gt=0, description="GFLOP/s of one core from registers, in this run"
+    )
+    bandwidth: float | None = Field(default=None, gt=0, description="GB/s that one core reads, in this run")
 
 
 class Duel(_Record):

@@ -200,7 +200,9 @@ def mixed() -> Result:
         duel(
             "large", 0.7312, "silver", title="n = 3072", interval=(0.7208, 0.7401), submission_rate=75.5,
             reference_rate=103.3,
-            roofline=Roofline(bound="compute", value=75.5, ceiling=118.0, unit="GFLOP/s"),
+            roofline=Roofline(
+                bound="compute", value=75.5, ceiling=118.0, unit="GFLOP/s", intensity=512, peak=118.0, bandwidth=16.1
+            ),
         ),
         duel(
             "mix", 0.112, None, title="odd sizes", tiers=MIX_TIERS, submission_rate=10.3, reference_rate=92.3,

@@ -235,6 +235,11 @@ class Duel(_Record):
     bound: Literal["compute", "memory"] | None = Field(
         default=None, description="Which roofline the report compares with; left out: none"
     )
+    intensity: Annotated[float, Field(gt=0, le=1e6)] | None = Field(
+        default=None,
+        description="Floating-point operations per byte that must come from memory at least once; with it the report "
+        "draws the duel under both roofs",
+    )
     against: Literal["reference", "self", "roofline"] = Field(
         default="reference",
         description="`self`: the submission itself, called another way; `roofline`: the reference's probe of what "

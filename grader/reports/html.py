@@ -80,6 +80,7 @@ def html(result: Result, *, reveal: bool = False, rerun: str = RERUN) -> str:
         waiting=wording.waiting(shown),
         points=wording.points,
         roof=plots.roof,
+        roofline=plots.roofline(shown.duels),
         bar=_bar(shown),
         all_public=shown.mode == "practice" and not failed,
     )

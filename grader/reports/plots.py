@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
@@ -68,6 +69,112 @@ def roof(line: Roofline) -> Markup:
         ),
     ]
     return _svg(44, f"{label}, the {line.bound} roof measured here", parts)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One duel under the roofs: FLOPs per byte from memory, and GFLOP/s reached."""
+
+    label: str
+    intensity: float
+    rate: float
+
+
+def points(duels: Sequence[Duel]) -> list[Point]:
+    """The duels that can be drawn under the roofs; rates in bytes become FLOP/s by the intensity."""
+    found = []
+    for item in duels:
+        line = item.roofline
+        if line is None or line.intensity is None or line.value <= 0:
+            continue
+        in_flops = line.value if line.bound == "compute" else line.value * line.intensity
+        found.append(Point(one_line(item.title, 40), line.intensity, in_flops))
+    return found
+
+
+def roofline(duels: Sequence[Duel]) -> Markup:
+    """The classic plot (Williams, Waterman, Patterson, CACM 52(4), 2009): GFLOP/s over FLOPs per byte, both axes
+    logarithmic, under what one core was measured to read and to compute in this run. Empty without such duels."""
+    found = points(duels)
+    roofs = [
+        item.roofline for item in duels if item.roofline and item.roofline.peak and item.roofline.bandwidth
+    ]
+    if not found or not roofs:
+        return Markup()
+    peak, bandwidth = roofs[0].peak or 1.0, roofs[0].bandwidth or 1.0
+    ridge = peak / bandwidth
+    low_x = 2.0 ** math.floor(math.log2(min(0.25, ridge, *(point.intensity for point in found))))
+    high_x = 2.0 ** math.ceil(math.log2(max(4 * ridge, *(2 * point.intensity for point in found))))
+    low_y = 2.0 ** math.floor(math.log2(min(low_x * bandwidth, *(point.rate for point in found)) / 2))
+    high_y = 2.0 ** math.ceil(math.log2(max(peak, *(point.rate for point in found)) * 1.3))
+    left, right, top, bottom = 64, _RIGHT, 14, 250
+
+    def x(value: float) -> float:
+        return round(left + (right - left) * math.log(value / low_x) / math.log(high_x / low_x), 1)
+
+    def y(value: float) -> float:
+        return round(bottom - (bottom - top) * math.log(value / low_y) / math.log(high_y / low_y), 1)
+
+    parts = [_line("axis thin", left, bottom, right, bottom), _line("axis thin", left, top, left, bottom)]
+    for value in _powers(low_x, high_x):
+        parts += [
+            _line("axis thin", x(value), bottom, x(value), bottom + 5),
+            _text("number", x(value), bottom + 18, _short(value)),
+        ]
+    for value in _powers(low_y, high_y):
+        parts += [
+            _line("axis thin", left - 5, y(value), left, y(value)),
+            _end("number", left - 9, y(value) + 4, _short(value)),
+        ]
+    foot = max(low_x, low_y / bandwidth)
+    parts += [
+        _line("roof", x(foot), y(foot * bandwidth), x(ridge), y(peak)),
+        _line("roof", x(ridge), y(peak), right, y(peak)),
+    ]
+    parts += [
+        _end("number", right, y(peak) - 6, f"{rate(peak)} GFLOP/s"),
+        _text("number", x(foot) + 96, y(foot * bandwidth) + 4, f"{rate(bandwidth)} GB/s"),
+    ]
+    for point in found:
+        under = min(peak, point.intensity * bandwidth)
+        parts.append(_line("fall", x(point.intensity), y(under), x(point.intensity), y(point.rate)))
+        parts.append(
+            Markup('<circle class="ratio" cx="{}" cy="{}" r="5"/>').format(x(point.intensity), y(point.rate))
+        )
+        place = _end if x(point.intensity) > (left + right) / 2 else _start
+        shift = -10 if place is _end else 10
+        parts.append(
+            place(
+                "value", x(point.intensity) + shift, y(point.rate) + 14, f"{point.label}: {rate(point.rate)}"
+            )
+        )
+    parts += [
+        _end("number", right, bottom + 34, "FLOPs per byte from memory"),
+        _start("number", left + 6, top + 4, "GFLOP/s"),
+    ]
+    words = "; ".join(
+        f"{point.label}: {rate(point.rate)} GFLOP/s at {point.intensity:g} FLOPs per byte" for point in found
+    )
+    return _svg(292, f"roofline: {rate(bandwidth)} GB/s and {rate(peak)} GFLOP/s; {words}", parts)
+
+
+def _powers(low: float, high: float) -> list[float]:
+    """Powers of two from low to high, at most nine of them."""
+    first, last = round(math.log2(low)), round(math.log2(high))
+    step = max(1, math.ceil((last - first) / 8))
+    return [2.0**exponent for exponent in range(first, last + 1, step)]
+
+
+def _short(value: float) -> str:
+    return f"{value:g}" if value >= 1 else f"1/{1 / value:g}"
+
+
+def _end(kind: str, x: float, y: float, text: str) -> Markup:
+    return Markup('<text class="{}" x="{}" y="{}" text-anchor="end">{}</text>').format(kind, x, y, text)
+
+
+def _start(kind: str, x: float, y: float, text: str) -> Markup:
+    return Markup('<text class="{}" x="{}" y="{}" text-anchor="start">{}</text>').format(kind, x, y, text)
 
 
 def _described(drawn: Duel) -> str:

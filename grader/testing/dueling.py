@@ -164,9 +164,15 @@ def _roofline(contract: DuelContract, against: Reference | None, outcome: Outcom
     if ceiling is None:
         return None
     per_unit = _PREFIX.get(contract.unit[:1], 1.0)
+    bandwidth = against.bandwidth
+    if contract.against == "roofline" and contract.bound == "memory":
+        bandwidth = ceiling  # measured beside the submission, and longer
     return Roofline(
         bound=contract.bound,
         value=outcome.submission_rate / per_unit,
         ceiling=ceiling / per_unit,
         unit=contract.unit,
+        intensity=contract.intensity,
+        peak=against.peak / 1e9 if contract.intensity is not None else None,
+        bandwidth=bandwidth / 1e9 if contract.intensity is not None and bandwidth else None,
     )

@@ -30,6 +30,7 @@ from grader.toolchain.module import Module
 
 _PROBE_ITERATIONS = 2_000_000
 _PROBE_FLOPS = 192
+_READ_BYTES = 1 << 27  # more than the last cache of a core's share
 _MAX_TEXT = 256
 _HALVINGS = 4
 
@@ -162,6 +163,8 @@ class Reference:
     side: Side
     peak: float
     """Floating-point operations per second that one core reaches from registers, measured now."""
+    bandwidth: float | None
+    """Bytes per second that one core reads from memory, measured now; None where no duel of the lab asks for it."""
     grouped: Callable[[int], Side]
     """The contestant in so many runners that share a folder."""
 
@@ -192,19 +195,30 @@ def reference_of(lab: Lab, tier: Tier, read_only: tuple[Path, ...] = ()) -> Refe
         with Guest(tier, _with_room(spec, 1 << 16, 1 << 16)) as guest:
             name, isa = (_text(guest, interface, which) for which in (0, 1))
             peak = max(_peak(guest, interface) for _ in range(5))
+        wanted_roof = any(item.intensity is not None for item in lab.duels.values())
+        bandwidth = _bandwidth(tier, spec, interface) if wanted_roof else None
     except GuestFailed as failure:
         output = failure.output.decode("utf-8", "replace")
         raise NotJudged(f"the reference failed: {failure} {output}") from failure
     wanted = lab.reference.isa if lab.reference else None
     if wanted is not None and isa != wanted:
         raise NotJudged(f"the reference runs kernels for {isa}, the lab's tiers are for {wanted}")
-    return Reference(name, isa, side, peak, lambda ranks: _side(tier, spec, interface, ranks))
+    return Reference(name, isa, side, peak, bandwidth, lambda ranks: _side(tier, spec, interface, ranks))
 
 
 def _peak(guest: Guest, interface: Interface) -> float:
     call = Invocation("probe_fma", (_PROBE_ITERATIONS,))
     _, timing = invoke.run(guest, interface, [call], timeout_s=60.0)
     return _PROBE_ITERATIONS * _PROBE_FLOPS / timing.cpu_s
+
+
+def _bandwidth(tier: Tier, spec: GuestSpec, interface: Interface) -> float:
+    """The best of five readings of an array that no cache holds; the first one also maps its pages."""
+    data = np.zeros(_READ_BYTES // 4, np.float32)
+    call = Invocation("probe_read", (data, data.size, 1))
+    with Guest(tier, _with_room(spec, _READ_BYTES + (1 << 20), 1 << 16)) as guest:
+        seconds = [invoke.run(guest, interface, [call], timeout_s=60.0)[1].cpu_s for _ in range(6)]
+    return _READ_BYTES / min(seconds[1:])
 
 
 def _text(guest: Guest, interface: Interface, which: int) -> str:

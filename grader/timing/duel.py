@@ -170,7 +170,7 @@ def judge(
                 f"too close or too noisy: the interval {low:.3g} .. {high:.3g} holds the threshold {lowest:g}",
                 interval,
             )
-        if width > USELESS_WIDTH:
+        if width > USELESS_WIDTH and low < max(tiers.values()):
             return "not_judged", f"too noisy: the interval {low:.3g} .. {high:.3g} is too wide", interval
         return ("passed" if low >= lowest else "failed"), "", interval
     return None, "", interval

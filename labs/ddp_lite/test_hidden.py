@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from grader.runner.group import Answer
-from grader.testing import Wire, assert_close, assert_same, category, check, must, points, variant
-from labs.ddp_lite.oracle import gradients, inputs, net, same_everywhere, verify_reduced, whole
+from grader.testing import Wire, assert_close, assert_same, category, check, must, points, smoke, variant
+from labs.ddp_lite import torch_track
+from labs.ddp_lite.oracle import gradients, inputs, net, reduced, same_everywhere, verify_reduced, whole
 from labs.ddp_lite.world import (
     AGAIN,
     INTERRUPTED,
@@ -159,6 +160,24 @@ def test_one_after_the_other(open_world, rng):
         )
         world.ddp("barrier", lambda rank: (), "3 ranks, a row of collectives")
         world.broadcast([array.copy() for array in given], 2, "3 ranks, a row of collectives")
+
+
+# --- PyTorch, where it is installed: no points, but a second opinion ------------------------------------------------
+
+
+@smoke
+@points(0)
+@pytest.mark.parametrize("backend", ["gloo", "nccl"])
+def test_pytorch_agrees(open_world, rng, backend):
+    """torch.distributed.all_reduce of the same numbers: the same sum within rounding, the same maximum exactly."""
+    torch_track.need_torch(gpus=2 if backend == "nccl" else 0)
+    world = open_world(2)
+    for op, name in ((SUM, "sum"), (MAX, "max")):
+        given, case = inputs(rng, 2, 10_007), f"2 ranks, n = 10007, {name}, compared with PyTorch's {backend}"
+        theirs = torch_track.all_reduced(given, name, backend)
+        _, bound = reduced(given, op)
+        ours = world.allreduce(given, op, case)
+        assert_close(ours[0], theirs[0].astype(np.float64), 2 * bound, case=case)
 
 
 # --- Weather ------------------------------------------------------------------------------------------------------

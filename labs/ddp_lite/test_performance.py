@@ -21,13 +21,13 @@ pytestmark = category("performance")
 @points(12)
 def test_large_messages_over_your_own_transport(duel):
     """4 MiB, two processes: the wire is memory, and the best transport copies least."""
-    duel("bandwidth", [rounds(1 << 20, 6)], ranks=2)
+    duel("bandwidth", [rounds(1 << 20, 24)], ranks=2)
 
 
 @points(8)
 def test_small_messages_over_your_own_transport(duel):
     """4 KiB, two processes: what counts is how soon the other side hears of it."""
-    duel("latency", [rounds(1 << 10, 2000)], ranks=2)
+    duel("latency", [rounds(1 << 10, 5000)], ranks=2)
 
 
 @points(8)

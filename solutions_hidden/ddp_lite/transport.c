@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE = 64, MAX_WORLD = 64, MAX_PATH = 4096, ROOM = 1 << 18, SMALL_ROOM = 1 << 15, SPINS = 2000 };
+enum { LINE = 64, MAX_WORLD = 64, MAX_PATH = 4096, ROOM = 1 << 20, SMALL_ROOM = 1 << 15, SPINS = 2000 };
 
 /* Each counter on a cache line of its own: it is written by one side and read by the other. */
 struct ring {
@@ -164,7 +164,10 @@ static int memory_wait(void *self, const int *rd, int nrd, const int *wr, int nw
     for (int i = 0; m->spins && i < SPINS; i++) {
         if (is_worth_trying(m, rd, nrd, wr, nwr))
             return 1;
-        __builtin_ia32_pause();
+        if (i % 16 == 15)
+            sched_yield(); /* the peer may be on this core */
+        else
+            __builtin_ia32_pause();
     }
     int64_t deadline = now_ms() + timeout_ms;
     for (;;) {

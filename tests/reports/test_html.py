@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.reports.html import html
+from grader.reports.plots import points
 from grader.result import Roofline
 from tests import sample_results
 from tests.sample_results import SITUATIONS, duel, result
@@ -159,3 +160,36 @@ def test_a_roof_is_drawn_where_it_was_measured():
     drawn = duel("large", 0.93, "gold", roofline=line)
     page = Page(html(result([make_test("large", "performance", id=drawn.test_id)], [drawn])))
     assert any("15.2 of 16.1 GB/s" in (svg["aria-label"] or "") for svg in page.of("svg"))
+
+
+@given(
+    value=st.floats(1e-3, 1e5),
+    intensity=st.floats(1e-3, 1e5),
+    peak=st.floats(1e-1, 1e5),
+    bandwidth=st.floats(1e-1, 1e5),
+    bound=st.sampled_from(["compute", "memory"]),
+)
+def test_every_point_lies_under_roofs_inside_the_drawing(value, intensity, peak, bandwidth, bound):
+    line = Roofline(
+        bound=bound, value=value, ceiling=peak, unit="x", intensity=intensity, peak=peak, bandwidth=bandwidth
+    )
+    drawn = duel("large", 0.5, "silver", roofline=line)
+    page = Page(html(result([make_test("large", "performance", id=drawn.test_id)], [drawn])))
+    for name, attributes in page.elements:
+        if name in ("line", "circle"):
+            assert all(
+                -1 <= float(attributes[key] or 0) <= 721 for key in attributes if key in ("x1", "x2", "cx")
+            )
+            assert all(
+                -1 <= float(attributes[key] or 0) <= 292 for key in attributes if key in ("y1", "y2", "cy")
+            )
+    assert any((svg["aria-label"] or "").startswith("roofline: ") for svg in page.of("svg"))
+
+
+def test_a_roofline_stands_at_its_intensity():
+    found = points(sample_results.mixed().duels)
+    assert [(point.intensity, point.rate) for point in found] == [(512, 75.5)]
+    line = Roofline(
+        bound="memory", value=15.0, ceiling=16.0, unit="GB/s", intensity=0.5, peak=120, bandwidth=16
+    )
+    assert points([duel("memory", 0.9, "gold", roofline=line)])[0].rate == 7.5

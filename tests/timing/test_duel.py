@@ -77,6 +77,12 @@ def test_a_verdict_that_is_none_says_why():
     assert "too few" in judge([0.5] * 3, TIERS, True)[1]
 
 
+def test_a_wide_interval_above_the_highest_tier_leaves_nothing_open():
+    top = max(TIERS.values())
+    assert judge(spread(1.1 * top, 3 * top), TIERS, True)[0] == "passed"
+    assert judge(spread(0.9 * top, 3 * top), TIERS, True)[0] == "not_judged"
+
+
 ratio_lists = st.lists(st.floats(1e-3, 1e3), max_size=60)
 tier_sets = st.lists(st.floats(1e-2, 1e2), min_size=1, max_size=5, unique=True).map(
     lambda values: {str(place): value for place, value in enumerate(sorted(values))}
