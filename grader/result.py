@@ -101,6 +101,15 @@ class Roofline(_Record):
     bandwidth: float | None = Field(default=None, gt=0, description="GB/s that one core reads, in this run")
 
 
+class DuelCase(_Record):
+    """One kind of work in a duel, e.g. one size: its own ratio, and both rates in the duel's unit."""
+
+    name: str
+    ratio: float
+    submission_rate: float
+    reference_rate: float
+
+
 class Duel(_Record):
     """Submission and reference timed in turn. The ratio is the reference's time over the submission's.
 
@@ -127,6 +136,9 @@ class Duel(_Record):
     submission_rate: float | None = None
     reference_rate: float | None = None
     roofline: Roofline | None = None
+    cases: list[DuelCase] = Field(
+        default_factory=list, description="Its kinds of work, when there are several"
+    )
 
     @field_validator("tiers")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from grader import result as document
-from grader.result import Duel, Failure, Machine, Result, Roofline, Sandbox, Status
+from grader.result import Duel, DuelCase, Failure, Machine, Result, Roofline, Sandbox, Status
 
 TIERS = {"pass": 0.15, "bronze": 0.25, "silver": 0.50, "gold": 0.80, "bonus": 0.95}
 MIX_TIERS = {"pass": 0.25, "bronze": 0.45, "silver": 0.65, "gold": 0.85, "bonus": 0.95}
@@ -206,7 +206,10 @@ def mixed() -> Result:
         ),
         duel(
             "mix", 0.112, None, title="odd sizes", tiers=MIX_TIERS, submission_rate=10.3, reference_rate=92.3,
-            reason="4096x64x64 is the slowest: 0.04",
+            cases=[
+                DuelCase(name=name, ratio=ratio, submission_rate=95 * ratio, reference_rate=95)
+                for name, ratio in [("384 x 384 x 384", 0.19), ("1000 x 1000 x 1000", 0.18), ("4096 x 64 x 64", 0.04)]
+            ],
         ),
         duel(
             "threads", 0.69, "bronze", title="threads", tiers=THREAD_TIERS, clock="wall", unit="",
@@ -282,7 +285,8 @@ def hostile(text: str = NASTY) -> Result:
         test(text, text, id=f"d{text}", message=text),
         test(text, text, "failed", id=f"e{text}", hidden=True, message="SECRET", failure=failure),
     ]
-    duels = [duel(text, 0.5, "silver", title=text, reference=text, unit=text, reason=text)]
+    cases = [DuelCase(name=text, ratio=ratio, submission_rate=1, reference_rate=2) for ratio in (0.1, 0.5)]
+    duels = [duel(text, 0.5, "silver", title=text, reference=text, unit=text, reason=text, cases=cases)]
     return result(
         tests, duels, lab=text, lab_title=text, submission=text, notes=[text], seeds={text: 1, "run": 7}
     )

@@ -39,4 +39,6 @@ def _without_data(test: TestResult, new_id: str) -> TestResult:
 
 def _without_title(duel: Duel, test: TestResult) -> Duel:
     reason = duel.reason if duel.verdict == "not_judged" else ""
-    return duel.model_copy(update={"id": test.id, "test_id": test.id, "title": test.name, "reason": reason})
+    return duel.model_copy(
+        update={"id": test.id, "test_id": test.id, "title": test.name, "reason": reason, "cases": []}
+    )

@@ -62,6 +62,7 @@ class Fought:
     ratio: str
     interval: str
     drawing: Markup
+    sweep: Markup
     sentences: tuple[str, ...]
 
 
@@ -134,7 +135,15 @@ def _fought(duel: Duel) -> Fought:
     if duel.interval is not None:
         interval = f"{wording.ratio_down(duel.interval[0])} .. {wording.ratio_up(duel.interval[1])}"
     ratio = wording.ratio_down(duel.ratio) if duel.ratio is not None else "–"
-    return Fought(duel, wording.tier(duel), ratio, interval, plots.duel(duel), tuple(_sentences(duel)))
+    return Fought(
+        duel,
+        wording.tier(duel),
+        ratio,
+        interval,
+        plots.duel(duel),
+        plots.sweep(duel),
+        tuple(_sentences(duel)),
+    )
 
 
 def _sentences(duel: Duel) -> Iterator[str]:

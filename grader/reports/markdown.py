@@ -143,7 +143,9 @@ def _duel(duel: Duel) -> str:
 
 def _drawn(duel: Duel) -> str:
     drawn = axis.draw(duel, _COLUMNS)
-    about = [plain(line) for line in (wording.rates(duel), wording.roofline(duel)) if line]
+    about = [
+        plain(line) for line in (wording.rates(duel), wording.slowest(duel), wording.roofline(duel)) if line
+    ]
     return "\n".join([one_line(duel.title), drawn.bar, *drawn.labels, *about]).rstrip() if drawn.bar else ""
 
 

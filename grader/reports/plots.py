@@ -51,6 +51,27 @@ def duel(drawn: Duel) -> Markup:
     return _svg(_HEIGHT, _described(drawn), parts)
 
 
+def sweep(drawn: Duel) -> Markup:
+    """Both rates of every case, in the order of the duel: where the submission keeps up and where not."""
+    if len(drawn.cases) < 2:
+        return Markup()
+    top = max(max(case.submission_rate, case.reference_rate) for case in drawn.cases) or 1.0
+    parts: list[Markup] = []
+    for number, case in enumerate(drawn.cases):
+        y = 20 + 34 * number
+        parts.append(_start("number", _LEFT, y + 3, one_line(case.name, 34)))
+        parts.append(_end("value", _RIGHT, y + 4, ratio_down(case.ratio)))
+        for kind, value, offset in (("fill", case.submission_rate, -9), ("room", case.reference_rate, 1)):
+            width = round(max(1.0, 400 * min(1.0, max(0.0, value / top))), 1)
+            parts.append(
+                Markup('<rect class="{}" x="230" y="{}" width="{}" height="9" rx="2"/>').format(
+                    kind, y + offset, width
+                )
+            )
+    words = "; ".join(f"{one_line(case.name, 40)} {ratio_down(case.ratio)}" for case in drawn.cases)
+    return _svg(34 * len(drawn.cases) + 12, f"ratio by case: {words}", parts)
+
+
 def roof(line: Roofline) -> Markup:
     """What was reached under what the machine allows: one bar, the roof at its right end."""
     share = min(1.0, line.value / line.ceiling) if line.ceiling > 0 else 0.0

@@ -296,6 +296,8 @@ def _about_duel(duel: Duel) -> list[str]:
         clock = "CPU" if duel.clock == "cpu" else "wall"
         rounds = wording.count(duel.rounds, "round")
         sentences.append(f"{one_line(rates)} (median of {rounds}, {clock} time)")
+    if sentence := wording.slowest(duel):
+        sentences.append(one_line(sentence))
     if sentence := wording.roofline(duel):
         sentences.append(one_line(sentence))
     if duel.reason and duel.verdict != "not_judged":

@@ -94,6 +94,15 @@ def next_tier(duel: Duel) -> NextTier | None:
     return NextTier(name, ratio, ratio / duel.ratio)
 
 
+def slowest(duel: Duel) -> str:
+    """The case that holds the ratio back most, e.g. 'slowest: 64 x 4096 x 64, .41'; empty when they are alike."""
+    if len(duel.cases) < 2 or duel.verdict == "not_judged":
+        return ""
+    worst = min(duel.cases, key=lambda case: case.ratio)
+    best = max(case.ratio for case in duel.cases)
+    return f"slowest: {worst.name}, {ratio_down(worst.ratio)}" if worst.ratio < 0.9 * best else ""
+
+
 def roofline(duel: Duel) -> str:
     """How close to the machine's own bound, and what the next tier asks for, in the same unit."""
     roof, following = duel.roofline, next_tier(duel)

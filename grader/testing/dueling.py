@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from grader.lab import Duel as DuelContract
-from grader.result import Duel, Roofline
+from grader.result import Duel, DuelCase, Roofline
 from grader.runner.host import GuestFailed
 from grader.scoring import duel_credit, highest_tier
 from grader.testing.checks import CheckFailed, NotJudged
@@ -86,6 +86,7 @@ class DuelRunner:
             submission_rate=_in_unit(outcome.submission_rate, contract.unit),
             reference_rate=_in_unit(outcome.reference_rate, contract.unit),
             roofline=_roofline(contract, against, outcome),
+            cases=_cases(contract, outcome),
         )
         self._keep(record, outcome)
         if outcome.verdict == "not_judged":
@@ -152,6 +153,22 @@ def _opponent(contract: DuelContract, against: Reference | None) -> str:
 
 def _plain_opponent(contract: DuelContract) -> str:
     return "roofline" if contract.against == "roofline" else "reference"
+
+
+def _cases(contract: DuelContract, outcome: Outcome) -> list[DuelCase]:
+    """Each case's own ratio; nothing where there is only one."""
+    if len(outcome.cases) < 2:
+        return []
+    per_unit = _PREFIX.get(contract.unit[:1], 1.0)
+    return [
+        DuelCase(
+            name=case.name,
+            ratio=case.ratio,
+            submission_rate=case.submission_rate / per_unit,
+            reference_rate=case.reference_rate / per_unit,
+        )
+        for case in outcome.cases
+    ]
 
 
 def _roofline(contract: DuelContract, against: Reference | None, outcome: Outcome) -> Roofline | None:

@@ -87,6 +87,16 @@ class Rules:
 
 
 @dataclass(frozen=True)
+class CaseOutcome:
+    """One case of a duel: the median of its own ratios, and both sides' work per second."""
+
+    name: str
+    ratio: float
+    submission_rate: float
+    reference_rate: float
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What was measured. Rates are work per second of the whole round's work."""
 
@@ -99,6 +109,7 @@ class Outcome:
     reference_s: tuple[float, ...] = ()
     work: float = 0.0
     taken_elsewhere: float = 0.0
+    cases: tuple[CaseOutcome, ...] = ()
 
     @property
     def submission_rate(self) -> float | None:
@@ -124,6 +135,8 @@ class _Tally:
     reference_s: list[float] = field(default_factory=list)
     rejected: int = 0
     elsewhere: list[float] = field(default_factory=list)
+    by_case: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    """Seconds of (submission, reference) in every round that counts."""
 
 
 def fight(
@@ -148,7 +161,7 @@ def fight(
     reason = "two measurements in fresh processes disagree: the machine is too noisy; run it again"
     return Outcome(
         "not_judged", reason, second.ratio, second.interval, second.rounds, second.submission_s, second.reference_s,
-        second.work, second.taken_elsewhere,
+        second.work, second.taken_elsewhere, second.cases,
     )  # fmt: skip
 
 
@@ -184,7 +197,6 @@ def _fight_once(
     rng: np.random.Generator,
     on_round: Callable[[int, float], None],
 ) -> Outcome:
-    work = sum(case.work for case in cases)
     tally = _Tally()
     deadline = time.monotonic() + rules.cap_s
     room = _room(submission, reference, cases, rng)
@@ -200,7 +212,7 @@ def _fight_once(
                 if verdict is not None:
                     if at_cap and tally.rejected > len(tally.ratios):
                         reason = _busy(tally)
-                    return _outcome(verdict, reason, interval, tally, work)
+                    return _outcome(verdict, reason, interval, tally, cases, rules.scale)
             too_slow = _round((submission, ours), (reference, theirs), cases, rules, rng, tally)
             if too_slow is not None:
                 return too_slow
@@ -214,12 +226,27 @@ def _busy(tally: _Tally) -> str:
 
 
 def _outcome(
-    verdict: Verdict, reason: str, interval: tuple[float, float] | None, tally: _Tally, work: float
+    verdict: Verdict,
+    reason: str,
+    interval: tuple[float, float] | None,
+    tally: _Tally,
+    cases: Sequence[Case],
+    scale: float,
 ) -> Outcome:
     ratio = median(tally.ratios) if tally.ratios else None
     times = (tuple(tally.submission_s), tuple(tally.reference_s))
     elsewhere = median(tally.elsewhere) if tally.elsewhere else 0.0
-    return Outcome(verdict, reason, ratio, interval, len(tally.ratios), *times, work, elsewhere)
+    work = sum(case.work for case in cases)
+    each = tuple(
+        _of_case(case, tally.by_case[case.name], scale) for case in cases if case.name in tally.by_case
+    )
+    return Outcome(verdict, reason, ratio, interval, len(tally.ratios), *times, work, elsewhere, each)
+
+
+def _of_case(case: Case, seconds: Sequence[tuple[float, float]], scale: float) -> CaseOutcome:
+    ours, theirs = (median([pair[side] for pair in seconds]) for side in (0, 1))
+    ratio = median([theirs_s / ours_s * scale for ours_s, theirs_s in seconds])
+    return CaseOutcome(case.name, ratio, case.work / ours, case.work / theirs)
 
 
 def _round(
@@ -231,7 +258,7 @@ def _round(
     tally: _Tally,
 ) -> Outcome | None:
     """One round; its ratio goes to the tally. An Outcome when the submission is too slow to be waited for."""
-    logs, totals = 0.0, [0.0, 0.0]
+    logs, totals, each = 0.0, [0.0, 0.0], []
     before, own_before = fitness.snapshot(), _cpu_s(submission[1], reference[1])
     for case in cases:
         layout = _Layout(rng)
@@ -250,6 +277,7 @@ def _round(
         logs += math.log(reference_s / submission_s * rules.scale)
         totals[0] += submission_s
         totals[1] += reference_s
+        each.append((submission_s, reference_s))
     own = _cpu_s(submission[1], reference[1]) - own_before
     elsewhere = fitness.taken_elsewhere(before, fitness.snapshot(), own)
     tally.elsewhere.append(elsewhere)
@@ -259,6 +287,8 @@ def _round(
     tally.ratios.append(math.exp(logs / len(cases)))
     tally.submission_s.append(totals[0])
     tally.reference_s.append(totals[1])
+    for case, seconds in zip(cases, each, strict=True):
+        tally.by_case.setdefault(case.name, []).append(seconds)
     return None
 
 

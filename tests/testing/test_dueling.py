@@ -27,7 +27,7 @@ class Fought:
         self.records: list[Duel] = []
         self.credit: float | None = None
         self.sides: list[object] = []
-        reference = SimpleNamespace(name="OpenBLAS", isa="Haswell", side="theirs", peak=112e9)
+        reference = SimpleNamespace(name="OpenBLAS", isa="Haswell", side="theirs", peak=112e9, bandwidth=16e9)
         lab = SimpleNamespace(duels={"large": contract}, credit=DEFAULT_CREDIT)
         subject = SimpleNamespace(lab=lab, side=lambda ranks=0: "ours")
 

@@ -132,6 +132,11 @@ def test_several_cases_count_by_their_geometric_mean(corner, rng):
     cases = [case("equal"), Case("slow", slow_tasks, work=steps.STEPS)]
     outcome = fight(corner(source()).side, corner(source()).side, cases, rules(), rng)
     assert outcome.ratio == pytest.approx(0.5, rel=0.25)
+    equal, slow = outcome.cases
+    assert (equal.name, slow.name) == ("equal", "slow")
+    assert equal.ratio == pytest.approx(1.0, rel=0.25)
+    assert slow.ratio == pytest.approx(0.25, rel=0.25)
+    assert slow.submission_rate == pytest.approx(slow.reference_rate / 4, rel=0.3)
 
 
 def test_the_ratio_can_be_scaled(corner, rng):
