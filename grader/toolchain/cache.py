@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -85,8 +86,40 @@ def open_to_all(path: Path) -> Path:
 
 
 def scratch_folder() -> Path:
-    """A new folder that the sandbox's user can be given; the caller removes it."""
-    return Path(tempfile.mkdtemp(dir=_scratch_root(), prefix="grader-"))
+    """A new folder that the sandbox's user can be given; the caller removes it.
+
+    Its name says which process made it. What a killed grader leaves behind goes when the next one begins.
+    """
+    _sweep_once()
+    maker = f"{_namespace()}-{os.getpid()}-{_started(os.getpid())}"
+    return Path(tempfile.mkdtemp(dir=_scratch_root(), prefix=f"grader-{maker}-"))
+
+
+def sweep() -> None:
+    """Remove the scratch folders of graders that are gone."""
+    for folder in _scratch_root().glob("grader-*"):
+        maker = re.fullmatch(r"grader-(\d+)-([1-9]\d*)-([1-9]\d*)-[a-z0-9_]+", folder.name)
+        if maker is None or int(maker[1]) != _namespace() or folder.is_symlink():
+            continue  # another container's processes cannot be seen from here
+        if _started(int(maker[2])) != int(maker[3]):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@functools.lru_cache(maxsize=1)
+def _sweep_once() -> None:
+    sweep()
+
+
+def _namespace() -> int:
+    """The number of this process's pid namespace (pid_namespaces(7))."""
+    return Path("/proc/self/ns/pid").stat().st_ino
+
+
+def _started(pid: int) -> int:
+    """When the process began, in ticks since boot (field 22 of proc_pid_stat(5)); 0 when there is none."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+    return 0
 
 
 @functools.lru_cache(maxsize=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -171,3 +172,59 @@ def test_scratch_folders_lie_where_everybody_may_go(tmp_path: Path, monkeypatch:
     found = cache._scratch_root.__wrapped__()
     assert found != closed
     assert all(folder.stat().st_mode & 0o001 for folder in (found, *found.parents))
+
+
+MAKES_ONE = """
+import sys, time
+from grader.toolchain import cache
+print(cache.scratch_folder(), flush=True)
+time.sleep(60)
+"""
+
+
+def one_in_another_process():
+    """A process that has made a scratch folder, and the folder."""
+    here = Path(__file__).parents[2]
+    process = subprocess.Popen([sys.executable, "-c", MAKES_ONE], stdout=subprocess.PIPE, text=True, cwd=here)
+    assert process.stdout is not None
+    with process.stdout as said:
+        folder = Path(said.readline().strip())
+    (folder / "left").write_text("behind")
+    return process, folder
+
+
+def test_what_a_killed_grader_left_goes_with_the_next_one():
+    process, folder = one_in_another_process()
+    process.kill()
+    process.wait()
+    assert folder.exists()
+    cache.sweep()
+    assert not folder.exists()
+
+
+def test_a_folder_of_a_living_grader_stays():
+    process, folder = one_in_another_process()
+    try:
+        cache.sweep()
+        assert (folder / "left").exists()
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder)
+
+
+def test_a_folder_that_only_looks_like_one_stays(tmp_path, monkeypatch):
+    """Another user's, or nobody's: names that the grader does not give, and processes that it cannot tell."""
+    monkeypatch.setattr(cache, "_scratch_root", lambda: tmp_path)
+    for name in (
+        "grader-x",
+        "grader-1-2",
+        "grader-check-abc",
+        "grader-0-0-abc-d",
+        "grader--1-5-x",
+        "grader-1-99999999-1-abc",
+    ):
+        (tmp_path / name).mkdir()
+    before = sorted(path.name for path in tmp_path.iterdir())
+    cache.sweep()
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
