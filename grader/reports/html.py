@@ -152,6 +152,8 @@ def _sentences(duel: Duel) -> Iterator[str]:
     if rates := wording.rates(duel):
         clock = "CPU" if duel.clock == "cpu" else "wall"
         yield f"{rates} (median of {wording.count(duel.rounds, 'round')}, {clock} time)"
+    if sentence := wording.slowest(duel):
+        yield sentence
     if sentence := wording.roofline(duel):
         yield sentence
     if duel.reason and duel.verdict != "not_judged":
