@@ -22,7 +22,7 @@ HOUSE = (
     {"testing"},
     {"grading"},
     {"reports"},
-    {"authoring", "doctor"},
+    {"authoring", "doctor", "batch"},
     {"cli"},
     {"__main__"},
 )

@@ -133,6 +133,32 @@ def github(
 
 
 @app.command()
+def batch(
+    submissions: Annotated[Path, typer.Argument(help="Folder with what was handed in.", show_default=False)],
+    labs: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--lab", help="A lab's id; several times for several.  [default: all]", show_default=False
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where grades and the gradebook go.")] = Path("reports/batch"),
+    roster: Annotated[Optional[Path], typer.Option(help="CSV of the students.")] = None,  # noqa: UP045
+    slots: Annotated[
+        int, typer.Option(min=1, max=900, help="Gradings at a time; more than 1: --no-duels.")
+    ] = 1,
+    practice: Annotated[bool, typer.Option("--practice", help="The public tests only.")] = False,
+    duels: Annotated[bool, typer.Option(help="Measure performance too.")] = True,
+    root: Root = Path(),
+) -> None:
+    """Grade a class. What was graded before is not graded again, so that the same command goes on after a stop."""
+    from grader.batch.scheduler import Terms
+    from grader.cli.batch import run
+
+    names = [name for item in labs or [] for name in item.split(",") if name]
+    run(submissions, names, root, out, roster, Terms(practice, duels, slots))
+
+
+@app.command()
 def watch(
     lab: LabName,
     submission: Annotated[
