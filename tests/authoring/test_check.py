@@ -52,6 +52,18 @@ def test_a_solution_that_loses_a_point_is_named_with_its_test() -> None:
     assert "loses points in 'test_a'" in complaints(solution, graded("test_a"))
 
 
+def test_on_a_busy_machine_a_solution_may_miss_the_top_tier_and_nothing_else() -> None:
+    solution = Candidate("solution", "solution", HERE)
+    slow = sample.test("fast", "performance", points=1, of=2, id="test_performance.py::test_fast")
+    document = sample.result([slow], [sample.duel("fast", 0.7, "silver", test_id=slow.id)])
+    assert list(problems_of(solution, document)) != []
+    assert list(problems_of(solution, document, quick=True)) == []
+    below = sample.result([slow.model_copy(update={"status": "failed"})], document.duels)
+    assert list(problems_of(solution, below, quick=True)) != []
+    counted = sample.result([slow])
+    assert list(problems_of(solution, counted, quick=True)) != []
+
+
 def test_what_could_not_be_judged_is_remarked_and_no_failure() -> None:
     solution = Candidate("solution", "solution", HERE)
     waiting = sample.result([sample.test("x", "gpu", "not_judged", message="no GPU")])
