@@ -55,7 +55,7 @@ def check(
 ) -> Proof:
     """Grade every candidate (the solution `runs` times) and compare with what must come out.
 
-    `quick`, for busy machines: a mutant meets only the tests that it names, so that the kill matrix shows no others, and
+    `quick`, for busy machines: a mutant meets only the tests that it names, so that the kill matrix shows no others;
     the solution need not reach the top tier of its duels, only the first.
     `told(outcome, number, total)` is called after each trial. Raises BadCandidate for an unreadable mutant or cheat,
     or when `only` names nothing.
