@@ -1,8 +1,8 @@
 """Every lab of the course proves itself, as far as a busy machine can tell: the short form of `make check`.
 
 What is timed runs once, may end as not judged, and need only reach the first tier; a mutant meets only the tests that
-it names. `make check LAB=…` repeats the one and wants every point, lets all tests loose on the other, and adds rungs and
-cheats.
+it names. `make check LAB=…` repeats the one and wants every point, lets all tests loose on the other, and adds what is
+left: rungs and cheats.
 """
 
 from __future__ import annotations
