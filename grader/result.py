@@ -87,6 +87,14 @@ class TestResult(_Record):
     failure: Failure | None = None
 
 
+class Evidence(_Record):
+    """What a test looked at, for people: instructions of a hot loop, a compiler's account of registers, PTX."""
+
+    test_id: str
+    title: str
+    text: str = Field(max_length=20_000)
+
+
 class Roofline(_Record):
     """How close the submission comes to a bound measured on this machine in this run."""
 
@@ -184,6 +192,7 @@ class Result(_Record):
     status: Status
     tests: list[TestResult]
     duels: list[Duel]
+    evidence: list[Evidence] = Field(default_factory=list, max_length=64, description="Shown, never judged")
     sandbox: Sandbox
     machine: Machine
     toolchain: dict[str, str] = Field(description="Compiler, flags, reference library, grader version")

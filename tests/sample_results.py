@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from grader import result as document
-from grader.result import Duel, DuelCase, Failure, Machine, Result, Roofline, Sandbox, Status
+from grader.result import Duel, DuelCase, Evidence, Failure, Machine, Result, Roofline, Sandbox, Status
 
 TIERS = {"pass": 0.15, "bronze": 0.25, "silver": 0.50, "gold": 0.80, "bonus": 0.95}
 MIX_TIERS = {"pass": 0.25, "bronze": 0.45, "silver": 0.65, "gold": 0.85, "bonus": 0.95}
@@ -217,7 +217,16 @@ def mixed() -> Result:
             reason="the machine was too noisy: other programs used 31 % of the cores",
         ),
     ]  # fmt: skip
-    return result(tests, duels, notes=["valgrind is not installed: simulated cache misses were not counted"])
+    evidence = [
+        Evidence(
+            test_id="test_performance.py::test_loop",
+            title="The hot loop of gemm_f32",
+            text="vfmadd231ps %ymm1,%ymm2",
+        ),
+        Evidence(test_id="test_hidden.py::test_block_edges", title="SECRET", text="SECRET 4097"),
+    ]
+    notes = ["valgrind is not installed: simulated cache misses were not counted"]
+    return result(tests, duels, notes=notes, evidence=evidence)
 
 
 def practice() -> Result:
@@ -288,7 +297,14 @@ def hostile(text: str = NASTY) -> Result:
     cases = [DuelCase(name=text, ratio=ratio, submission_rate=1, reference_rate=2) for ratio in (0.1, 0.5)]
     duels = [duel(text, 0.5, "silver", title=text, reference=text, unit=text, reason=text, cases=cases)]
     return result(
-        tests, duels, lab=text, lab_title=text, submission=text, notes=[text], seeds={text: 1, "run": 7}
+        tests,
+        duels,
+        lab=text,
+        lab_title=text,
+        submission=text,
+        notes=[text],
+        seeds={text: 1, "run": 7},
+        evidence=[Evidence(test_id="x", title=text, text=text[:10_000])],
     )
 
 

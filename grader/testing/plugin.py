@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from grader import scoring
-from grader.result import Duel, Failure, Status, TestResult
+from grader.result import Duel, Evidence, Failure, Status, TestResult
 from grader.runner.group import SharedFolder
 from grader.testing import marks
 from grader.testing.checks import CheckFailed, NotJudged
@@ -36,6 +36,7 @@ from grader.toolchain.disassembly import MachineCode
 PERFORMANCE = "performance"
 HIDDEN = "test_hidden.py"
 _MAX_DETAIL = 6000
+_MAX_EVIDENCE = 32
 
 
 class Listener(Protocol):
@@ -60,6 +61,7 @@ class GradingPlugin:
     tests: list[TestResult] = field(default_factory=list)
     duels: list[Duel] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    shown: list[Evidence] = field(default_factory=list)
     expected: int = 0
     """Tests that were chosen; with fewer verdicts the run is not complete."""
     interrupted: bool = False
@@ -199,6 +201,17 @@ class GradingPlugin:
 
         def keep(fraction: float, message: str = "") -> None:
             self._awards[request.node.nodeid] = (fraction, message)
+
+        return keep
+
+    @pytest.fixture
+    def evidence(self, request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+        """`evidence("the loop of gemv_f32", listing)`: shown in the report, whether the test passes or not."""
+
+        def keep(title: str, text: str) -> None:
+            if len(self.shown) < _MAX_EVIDENCE:
+                record = Evidence(test_id=test_id(request.node), title=title[:200], text=text[:_MAX_DETAIL])
+                self.shown.append(record)
 
         return keep
 

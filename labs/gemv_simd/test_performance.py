@@ -116,10 +116,14 @@ def long_row() -> np.ndarray:
 
 @points(5)
 @pytest.mark.parametrize("function", ["gemv_f32", "gemv_t_f32", "dot_f32", "fmadd_f32"])
-def test_the_hot_loop_is_packed_fma(machine_code, function):
+def test_the_hot_loop_is_packed_fma(machine_code, evidence, function):
     """Eight multiplications and eight additions in one instruction: vfmadd…ps with ymm registers."""
     loop = machine_code.hot_loop(function)
     check(loop is not None, f"{function} has no loop", why="Is it written yet?")
+    evidence(
+        f"The hot loop of {function}: {len(loop.instructions)} instructions in {loop.function}",
+        loop.listing(),
+    )
     if not any(item.is_packed_fma for item in loop.instructions):
         raise CheckFailed(
             f"the loop of {function} with most arithmetic has no packed FMA",

@@ -124,6 +124,13 @@ def test_the_students_lines_stand_beside_the_finding():
     assert "> 42 sum += 1" in shown(broken.model_copy(update={"tests": tests}))
 
 
+def test_evidence_is_shown_and_that_of_hidden_tests_is_not():
+    text = shown(sample_results.mixed())
+    assert "The hot loop of gemm_f32" in text
+    assert "vfmadd231ps" in text
+    assert "SECRET" not in html(sample_results.mixed())
+
+
 def test_a_practice_run_says_that_hidden_tests_come_later():
     assert "All public tests passed. This is a practice run" in shown(sample_results.practice())
 

@@ -559,3 +559,19 @@ def test_simulated_counts_can_be_awarded(run):
         ).result
     )
     assert (test.status, test.points, test.message) == ("passed", 2, "True")
+
+
+def test_evidence_is_kept_whether_the_test_passes_or_not_and_cut(run):
+    tests = """
+def test_right(evidence): evidence("a loop", "x" * 99999)
+def test_wrong(evidence):
+    evidence("another loop", "y")
+    check(False, "no")
+def test_many(evidence):
+    for number in range(99): evidence(str(number), "")
+"""
+    kept = run(HEAD + tests).result.evidence
+    assert [item.title for item in kept[:2]] == ["a loop", "another loop"]
+    assert len(kept[0].text) < 10_000
+    assert kept[1].test_id.endswith("::test_wrong")
+    assert len(kept) == 32
