@@ -23,13 +23,15 @@ import grader
 from grader import scoring
 from grader.lab import Lab
 from grader.result import Failure, Machine, Result, Sandbox, TestResult
+from grader.sandbox import gpu
 from grader.sandbox.confine import Tier
 from grader.sandbox.probe import best_tier
 from grader.submission import Refused, Submission, take
+from grader.testing.checks import NotJudged
 from grader.testing.plugin import GradingPlugin, Listener
 from grader.testing.subject import Subject
 from grader.timing import fitness
-from grader.toolchain import build, cache
+from grader.toolchain import build, cache, nvcc
 from grader.toolchain.build import BuildFailed
 
 Mode = Literal["practice", "official"]
@@ -99,7 +101,7 @@ def grade(lab: Lab, folder: Path, options: Options, listener: Listener) -> Grade
         duels=duels,
         evidence=shown,
         sandbox=Sandbox(tier=tier.name, description=tier.description, missing=list(tier.missing)),
-        machine=_machine(elsewhere),
+        machine=_machine(lab, elsewhere),
         toolchain=_toolchain(lab, duels),
         hashes={"submission": digest, "lab": lab.digest, "grader": grader_digest()},
         seeds={"run": seed},
@@ -114,6 +116,7 @@ def _judge(
     lab: Lab, submission: Submission, tier: Tier, seed: int, options: Options, listener: Listener
 ) -> tuple[GradingPlugin, str]:
     """Run the lab's tests in this process; student code runs in runners only."""
+    here = gpu.present() if lab.hardware.gpu else None
     subject = Subject(lab, submission.files, tier)
     plugin = GradingPlugin(subject, seed, listener, options.only, options.performance)
     listener.phase("building")
@@ -133,7 +136,7 @@ def _judge(
         *(f"--benchmark-json={recorded}", f"--benchmark-storage=file://{scratch}"),
     ]
     try:
-        with _alone() as told, _modules_of(lab):
+        with _alone() as told, _modules_of(lab), gpu.alone(here) if here else contextlib.nullcontext():
             status = pytest.main(arguments, plugins=[plugin])
         if plugin.interrupted:
             raise KeyboardInterrupt
@@ -180,6 +183,8 @@ def _build_verdict(subject: Subject) -> list[TestResult]:
     """A failed build is the first thing a student must see."""
     try:
         subject.built()
+    except NotJudged:
+        return []  # each test says so itself
     except BuildFailed as failed:
         failure = Failure(
             summary=failed.summary, detail=failed.detail, why="Nothing can be tested before it builds."
@@ -231,9 +236,10 @@ def _build_test(message: str, failure: Failure) -> TestResult:
     )
 
 
-def _machine(elsewhere: float) -> Machine:
+def _machine(lab: Lab, elsewhere: float) -> Machine:
     info = fitness.cpu_info()
     loads: dict[str, float | str] = {
+        **(gpu.state() if lab.hardware.gpu else {}),
         "share of the cores taken by others": round(elsewhere, 3),
         "load average": round(os.getloadavg()[0], 2),
     }
@@ -242,26 +248,45 @@ def _machine(elsewhere: float) -> Machine:
         cpu=info.name,
         cores=info.cores,
         isa=list(info.isa),
+        gpu=_gpu_name() if lab.hardware.gpu else None,
         memory_gib=info.memory_gib,
         kernel=info.kernel,
         fitness=loads,
     )
 
 
+def _gpu_name() -> str | None:
+    here = gpu.present()
+    return f"{here.name} ({here.architecture}), {here.memory_mib} MiB, driver {here.driver}" if here else None
+
+
 def _toolchain(lab: Lab, duels: list[Any]) -> dict[str, str]:
     references = dict.fromkeys(duel.reference for duel in duels)
     return {
-        "compiler": build.compiler(),
-        "flags": " ".join((*build.COMMON_FLAGS, *lab.build.flags)),
+        "compiler": _compiler(lab),
+        "flags": " ".join((*_common_flags(lab), *lab.build.flags)),
         "reference": "; ".join(references),
         "grader": grader.__version__,
     }
+
+
+def _compiler(lab: Lab) -> str:
+    if lab.language == "c":
+        return build.compiler()
+    try:
+        return f"{nvcc.find().version}, {build.compiler()}"
+    except nvcc.Missing:
+        return build.compiler()
+
+
+def _common_flags(lab: Lab) -> tuple[str, ...]:
+    return (*nvcc.FLAGS, f"-arch={nvcc.architecture()}") if lab.language == "cuda" else build.COMMON_FLAGS
 
 
 @functools.lru_cache(maxsize=1)
 def grader_digest() -> str:
     """Hash of the grader's own sources: equal digests judge alike."""
     package = Path(grader.__file__).parent
-    files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".c", ".h", ".yaml"))
+    files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".c", ".h", ".cuh", ".yaml"))
     pieces = [piece for path in files for piece in (str(path.relative_to(package)), path.read_bytes())]
     return cache.key(*pieces)

@@ -12,6 +12,7 @@ import os
 import re
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
@@ -65,6 +66,11 @@ class Lab(Contract):
     def header_path(self) -> Path:
         """The header that submissions and the grader share."""
         return self.starter / self.interface.header
+
+    @property
+    def language(self) -> Literal["c", "cuda"]:
+        """'cuda' where a submission has a .cu file, else 'c'."""
+        return "cuda" if any(source.language == "cuda" for source in self.sources) else "c"
 
     @property
     def reference_path(self) -> Path | None:

@@ -240,6 +240,10 @@ class Duel(_Record):
         description="Floating-point operations per byte that must come from memory at least once; with it the report "
         "draws the duel under both roofs",
     )
+    limit: Ratio | None = Field(
+        default=None,
+        description="Ratio that no honest work reaches: above it nothing is judged until a person has looked",
+    )
     against: Literal["reference", "self", "roofline"] = Field(
         default="reference",
         description="`self`: the submission itself, called another way; `roofline`: the reference's probe of what "

@@ -60,6 +60,10 @@ class GuestSpec:
     variant: str = "release"
     read_only: tuple[Path, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    library_path: tuple[Path, ...] = ()
+    """Folders where the loader looks for further libraries; they, or the files in them, must be in `read_only`."""
+    devices: tuple[Path, ...] = ()
+    """Nodes of /dev that it may use."""
     prefix: tuple[str, ...] = ()
     """Command before the guest's, e.g. valgrind's."""
     pass_fds: tuple[int, ...] = ()
@@ -481,11 +485,12 @@ def _launch(
         confinement = Confinement(
             read_only=(*files.read_only, spec.module, spec.library, *spec.read_only),
             environment={
-                **files.environment(spec.library),
+                **files.environment(spec.library, *spec.library_path),
                 **_sanitizer_environment(files, spec.variant),
                 **dict(spec.environment),
             },
             writable=spec.writable,
+            devices=spec.devices,
             working_directory=spec.working_directory,
             policy=spec.policy,
             memory_mib=spec.limits.memory_mib,

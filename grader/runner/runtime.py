@@ -39,9 +39,12 @@ class Runtime:
         """The command line of a guest: isolated mode, no site-packages, no bytecode written."""
         return [str(self.python), "-I", "-S", "-B", str(self.guest), *arguments]
 
-    def environment(self, library: Path) -> dict[str, str]:
-        """The whole environment of a guest whose submission's library lies in `library`; nothing is inherited."""
-        paths = f"{library}:{self.libraries}"
+    def environment(self, library: Path, *more: Path) -> dict[str, str]:
+        """The whole environment of a guest whose submission's library lies in `library`; nothing is inherited.
+
+        `more` are further folders where the loader looks.
+        """
+        paths = ":".join(map(str, (library, self.libraries, *more)))
         return {"PATH": "/nonexistent", "LD_LIBRARY_PATH": paths, "LC_ALL": "C.UTF-8"}
 
 
@@ -64,7 +67,7 @@ def prepare() -> Runtime:
         if library in found
     }
     names = {name for path in found.values() for name in _names_of(path)}
-    mounts = {folder, *system, *names, *(lib for path in found.values() for lib in _needs(path))}
+    mounts = {folder, *system, *names, *(lib for path in found.values() for lib in needs(path))}
     return Runtime(
         python=folder / "bin" / interpreter.name,
         guest=folder / "guest.py",
@@ -101,7 +104,7 @@ def _copy(place: Path, interpreter: Path, backend: Path) -> None:
     shutil.copy2(_GUEST, place / "guest.py")
     system: set[str] = set()
     for binary in [interpreter, *copied, *_named_libraries(), Path("/usr/bin/setpriv")]:
-        for needed in _needs(binary) if binary.exists() else []:
+        for needed in needs(binary) if binary.exists() else []:
             if str(needed).startswith(_SYSTEM):
                 system.add(str(needed))
             else:
@@ -133,7 +136,7 @@ def _imported_modules(interpreter: Path, backend: Path) -> tuple[list[str], str]
 
 
 @functools.lru_cache(maxsize=64)
-def _needs(binary: Path) -> tuple[Path, ...]:
+def needs(binary: Path) -> tuple[Path, ...]:
     """Shared libraries that a trusted binary loads, with the loader, as `ldd` finds them."""
     text = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout
     return tuple(Path(path) for path in re.findall(r"(?:=> |^\s*)(/\S+) \(0x", text, re.MULTILINE))

@@ -45,6 +45,8 @@ class Confinement:
 
     read_only: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
+    devices: tuple[Path, ...] = ()
+    """Nodes of /dev beyond the usual harmless ones, e.g. a GPU's."""
     symlinks: tuple[tuple[str, str], ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     working_directory: Path = Path("/")
@@ -196,6 +198,8 @@ def _bubblewrap(tier: Tier, confinement: Confinement, filter_fd: int) -> list[st
         for way in sorted(ways - {Path("/")}):
             command += ["--perms", "0755", "--dir", str(way)]
         command += ["--ro-bind", str(_SETPRIV), str(_SETPRIV)]
+    for path in confinement.devices:
+        command += ["--dev-bind", str(path), str(path)]
     for path in confinement.read_only:
         command += ["--ro-bind", str(path), str(path)]
     for path in confinement.writable:

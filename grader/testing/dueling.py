@@ -59,6 +59,8 @@ class DuelRunner:
             raise NotJudged(f"the reference failed while it was measured ({failed})") from failed
         except (duel.WrongResult, GuestFailed) as mistake:
             raise _mistake(mistake) from None
+        except duel.Held as held:
+            raise NotJudged(f"held for review: {held}") from None
         self._settle(name, contract, against, outcome)
 
     def _settle(self, name: str, contract: DuelContract, against: Reference | None, outcome: Outcome) -> None:
@@ -89,6 +91,9 @@ class DuelRunner:
             cases=_cases(contract, outcome),
         )
         self._keep(record, outcome)
+        if contract.limit is not None and outcome.ratio is not None and outcome.ratio > contract.limit:
+            words = f"{outcome.ratio:.3g} of the {_plain_opponent(contract)} is more than the hardware can do"
+            raise NotJudged(f"held for review: {words} ({contract.limit:g} at most)")
         if outcome.verdict == "not_judged":
             raise NotJudged(outcome.reason)
         if ratio is not None:

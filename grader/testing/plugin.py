@@ -27,11 +27,13 @@ from grader.testing.library import Library
 from grader.testing.ranks import Ranks
 from grader.testing.simulation import Simulator
 from grader.testing.subject import Reference, Subject, reference_of
+from grader.testing.watching import Watcher
 from grader.timing.duel import Outcome
 from grader.timing.fitness import cpu_info
-from grader.toolchain import cache, disassembly, module
+from grader.toolchain import cache, disassembly, kernels, module
 from grader.toolchain.build import BuildFailed, Built
 from grader.toolchain.disassembly import MachineCode
+from grader.toolchain.kernels import Kernel
 
 PERFORMANCE = "performance"
 HIDDEN = "test_hidden.py"
@@ -97,6 +99,7 @@ class GradingPlugin:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         self.listener.running(shown_name(item.name))
         if _mark(item, "category", "") == PERFORMANCE and not self.only:
+            self._needs_hardware()
             reason = scoring.gate_reason(self.tests, self.subject.lab.gate.correctness)
             if reason is not None:
                 raise CheckFailed(f"not measured yet. {reason}")
@@ -144,10 +147,33 @@ class GradingPlugin:
         """The submission's functions, of the build that the test's `variant` names."""
         variant = _mark(request.node, "variant", "release")
         self.subject.built(variant)
+        self._needs_hardware()
         opened = self.subject.library(variant)
         yield opened
         if self.tests and self.tests[-1].id == test_id(request.node) and self.tests[-1].status != "passed":
             opened.close()  # what a failed test left behind must not meet the next one
+
+    @pytest.fixture(scope="session")
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The submission's CUDA kernels: their PTX, registers, spills and shared memory. Needs no GPU."""
+        built = self.subject.built()
+        return kernels.read(built.folder, built.said)
+
+    @pytest.fixture(scope="session")
+    def watch(self) -> Watcher:
+        """`watch("racecheck", [Invocation(…)])`: the calls under compute-sanitizer."""
+        self._needs_hardware()
+        return self.subject.watcher()
+
+    @pytest.fixture(scope="session")
+    def on_gpu(self) -> Any:
+        """CuPy, for oracles on the GPU in the grader's own process."""
+        self._needs_hardware()
+        try:
+            import cupy
+        except ImportError:
+            raise NotJudged("needs CuPy for the expected results: pip install cupy-cuda12x") from None
+        return cupy
 
     @pytest.fixture
     def ranks(self, request: pytest.FixtureRequest) -> Iterator[Callable[..., Ranks]]:
@@ -235,6 +261,7 @@ class GradingPlugin:
     @pytest.fixture
     def reference(self) -> Reference:
         """The lab's reference on this machine, started and checked once per run."""
+        self._needs_hardware()
         if self._reference is None:
             self.listener.phase("starting the reference")
             self._reference = reference_of(self.subject.lab, self.subject.tier, (self.subject.shelf,))
@@ -250,6 +277,7 @@ class GradingPlugin:
     ) -> DuelRunner:
         """Fights a duel of lab.yaml; pytest-benchmark records the submission's times."""
         self.subject.built()
+        self._needs_hardware()
 
         def keep(record: Duel, outcome: Outcome) -> None:
             self.duels.append(record)
@@ -267,6 +295,11 @@ class GradingPlugin:
             keep,
             on_round,
         )
+
+    def _needs_hardware(self) -> None:
+        """Raise NotJudged where this machine cannot run the submission at all."""
+        if self.subject.lacks is not None:
+            raise NotJudged(self.subject.lacks)
 
     # --- Verdicts -------------------------------------------------------------------------------------------------
 

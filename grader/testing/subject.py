@@ -17,13 +17,15 @@ from grader.runner.group import Group, SharedFolder
 from grader.runner.host import Guest, GuestFailed, GuestLimits, GuestSpec
 from grader.runner.invoke import Invocation
 from grader.runner.relay import PLAIN, Wire
+from grader.sandbox import gpu
 from grader.sandbox.confine import Tier
 from grader.testing.checks import NotJudged
 from grader.testing.library import Library
 from grader.testing.ranks import Ranks
 from grader.testing.simulation import Simulator
+from grader.testing.watching import Watcher
 from grader.timing.duel import Side
-from grader.toolchain import build, cache, module, reference, stacks
+from grader.toolchain import build, cache, module, nvcc, reference, stacks
 from grader.toolchain.build import Built, Variant
 from grader.toolchain.interface import Interface
 from grader.toolchain.module import Module
@@ -55,9 +57,15 @@ class Subject:
             self._builds[variant] = job
 
     def built(self, variant: Variant = "release") -> Built:
-        """The build of a variant. Raises BuildFailed when the submission does not compile."""
+        """The build of a variant.
+
+        Raises BuildFailed when the submission does not compile, NotJudged where there is no compiler for it.
+        """
         self.prefetch(variant)
-        return self._builds[variant].result()
+        try:
+            return self._builds[variant].result()
+        except nvcc.Missing as missing:
+            raise NotJudged(str(missing)) from missing
 
     @functools.cached_property
     def module(self) -> Module:
@@ -80,7 +88,7 @@ class Subject:
             tasks=self.lab.limits.threads + 8,
         )
         library = self.built(variant).folder
-        return GuestSpec(
+        spec = GuestSpec(
             self.module.folder,
             library,
             self.module.interface.names,
@@ -88,6 +96,7 @@ class Subject:
             read_only=(self.shelf,),
             limits=limits,
         )
+        return _with_gpu(spec) if self.lab.hardware.gpu else spec
 
     def start(self, variant: Variant, inputs: int, outputs: int) -> Guest:
         """A new runner with arenas of at least these sizes in bytes."""
@@ -129,9 +138,25 @@ class Subject:
             self._ranks[variant, world] = made()
         return self._ranks[variant, world]
 
+    @functools.cached_property
+    def lacks(self) -> str | None:
+        """What this machine lacks so that the submission cannot run at all, and what to do; None: nothing."""
+        if not self.lab.hardware.gpu:
+            return None
+        if gpu.present() is None:
+            return "needs an NVIDIA GPU"
+        if not gpu.driver_libraries():
+            return "needs the driver's library libcuda.so.1, which is not where the loader looks: set LD_LIBRARY_PATH"
+        return None
+
     def simulator(self) -> Simulator:
         """The submission on a simulated machine."""
         return Simulator(lambda spec: Guest(self.tier, spec), self.spec(), self.module.interface)
+
+    def watcher(self) -> Watcher:
+        """The submission under compute-sanitizer."""
+        start = functools.partial(Guest, self.tier)
+        return Watcher(start, self.spec(), self.module.interface, tuple(self.files))
 
     def side(self, ranks: int = 0) -> Side:
         """The submission as a contestant: in a runner of its own, or in so many runners that share a folder."""
@@ -152,6 +177,24 @@ class Subject:
     def _patience_s(self) -> float:
         """Seconds for a call. Halved by every hang seen, so that a submission that always hangs is soon judged."""
         return self.lab.limits.call_s / float(2 ** min(self._hangs, _HALVINGS))
+
+
+def _with_gpu(spec: GuestSpec, more: tuple[Path, ...] = ()) -> GuestSpec:
+    """A runner that can use the GPU: its nodes, the driver's libraries and `more`, and no limit on addresses.
+
+    Kernels are loaded when the library is, not at their first call, and no code is kept for later runs. The driver
+    needs a Unix socket: without, the first cudaMalloc answers 2 (out of memory).
+    """
+    libraries = (*gpu.driver_libraries(), *more)
+    return replace(
+        spec,
+        read_only=(*spec.read_only, *libraries),
+        library_path=tuple(dict.fromkeys(path.parent for path in libraries)),
+        devices=gpu.nodes(),
+        policy="peers",
+        environment=(*spec.environment, ("CUDA_MODULE_LOADING", "EAGER"), ("CUDA_CACHE_DISABLE", "1")),
+        limits=replace(spec.limits, memory_mib=None),
+    )
 
 
 @dataclass(frozen=True)
@@ -190,11 +233,13 @@ def reference_of(lab: Lab, tier: Tier, read_only: tuple[Path, ...] = ()) -> Refe
         environment=environment,
         limits=limits,
     )
+    if lab.hardware.gpu:
+        spec = _with_gpu(spec, built.needs)
     side = _side(tier, spec, interface)
     try:
         with Guest(tier, _with_room(spec, 1 << 16, 1 << 16)) as guest:
             name, isa = (_text(guest, interface, which) for which in (0, 1))
-            peak = max(_peak(guest, interface) for _ in range(5))
+            peak = 0.0 if lab.hardware.gpu else max(_peak(guest, interface) for _ in range(5))
         wanted_roof = any(item.intensity is not None for item in lab.duels.values())
         bandwidth = _bandwidth(tier, spec, interface) if wanted_roof else None
     except GuestFailed as failure:

@@ -50,8 +50,15 @@ class Task:
 
     invocations: tuple[Invocation, ...] | tuple[Together, ...]
     verify: Callable[[Sequence[Any]], None]
-    """Gets the returned values (by rank, for a group); the arrays in `invocations` hold the outputs. Raises on a
-    wrong result."""
+    """Gets the returned values (by rank, for a group); the arrays in `invocations` and `proof` hold the outputs.
+    Raises on a wrong result."""
+    prepare: tuple[Invocation, ...] = ()
+    """Calls before, that are not timed: inputs that are made on a device."""
+    proof: tuple[Invocation, ...] = ()
+    """Calls after, that are timed too. Their arguments reach the guest only when the others have returned: which
+    results will be asked for is not known while they are computed."""
+    agree: Callable[[float], None] = lambda seconds: None
+    """Gets the seconds by the grader's clock; raises Held when what the guest says of the time cannot be true."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,10 @@ class Outcome:
 
 class WrongResult(Exception):
     """A timed call of a case gave a wrong result; the cause is the verifier's exception, or the damage done."""
+
+
+class Held(Exception):
+    """The measurement contradicts itself: nothing is judged until a person has looked at it."""
 
 
 class ReferenceFailed(Exception):
@@ -326,17 +337,26 @@ def _timed(
     The untimed call before it has the same places and other inputs: what is remembered from it is worth nothing.
     """
     patience = {} if cpu_limit_s is None else {"timeout_s": 4 * cpu_limit_s + 5, "cpu_limit_s": cpu_limit_s}
-    if warming is not None:
-        first = _written(side, guest, warming.invocations[:1], layout)
-        guest.call(first.calls, None, **patience)
-    staged = _written(side, guest, task.invocations, layout)
-    values, timing = guest.call(staged.calls, None, **patience)
-    try:
+
+    def made(invocations: Sequence[Any]) -> tuple[Any, float]:
+        staged = _written(side, guest, invocations, layout)
+        values, timing = guest.call(staged.calls, None, **patience)
         side.arrays.read_back(guest, side.interface, staged)
+        return values, timing.cpu_s if rules.clock == "cpu" else timing.wall_s
+
+    try:
+        if warming is not None:
+            for calls in (warming.prepare, warming.invocations[:1]):
+                made(calls) if calls else None
+        if task.prepare:
+            made(task.prepare)
+        values, seconds = made(task.invocations)
+        if task.proof:
+            seconds += made(task.proof)[1]
         task.verify(values)
     except (AssertionError, invoke.Damage) as error:
         raise WrongResult(case.name) from error
-    seconds: float = timing.cpu_s if rules.clock == "cpu" else timing.wall_s
+    task.agree(seconds)
     return seconds
 
 

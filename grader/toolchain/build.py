@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from grader.lab import Lab
-from grader.sandbox.confine import Confinement, Tier, end, hand_over, start
-from grader.sandbox.probe import SYSTEM, SYSTEM_LINKS
-from grader.toolchain import cache, diagnostics, module, policy
+from grader.sandbox.confine import Tier, hand_over
+from grader.toolchain import cache, diagnostics, module, nvcc, policy
+from grader.toolchain.steps import Outcome, Step
 
 Variant = Literal["release", "asan", "tsan", "faults"]
 
@@ -42,9 +40,6 @@ _VARIANT_FLAGS: Mapping[Variant, tuple[str, ...]] = {
     "tsan": ("-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=thread"),
     "faults": tuple(f"-Wl,--wrap={name}" for name in _WRAPPED),
 }
-_KEPT_OUTPUT = 256 * 1024
-_MAX_PREPROCESSED = 32 << 20
-_LAUNCHERS = ("bwrap: ", "prlimit: ", "setpriv: ")
 
 
 @dataclass(frozen=True)
@@ -54,6 +49,8 @@ class Built:
     folder: Path
     variant: Variant
     remarks: tuple[diagnostics.Diagnostic, ...]
+    said: str = ""
+    """Everything the compiler printed, e.g. what ptxas says of each kernel."""
 
 
 class BuildFailed(Exception):
@@ -83,13 +80,13 @@ def build(tier: Tier, lab: Lab, files: Mapping[str, bytes], variant: Variant) ->
 
     Raises BuildFailed with what the student should mend, and RuntimeError when the grader's own part fails.
     """
-    wrapped = _wraps(lab) if variant == "faults" else ()
-    flags = (*COMMON_FLAGS, *lab.build.flags, *_VARIANT_FLAGS[variant], *wrapped)
+    flags = _flags(lab, variant)
     parts = [piece for name in sorted(files) for piece in (name, files[name])]
     glue = [path.read_bytes() for path in _staff_files(lab, variant)]
     recipe: list[cache.Piece] = [
         "build 3",
         compiler(),
+        *([nvcc.find().version, nvcc.architecture(), " ".join(nvcc.FLAGS)] if lab.language == "cuda" else []),
         " ".join(flags),
         " ".join(lab.build.libraries),
         lab.header_path.read_bytes(),
@@ -101,7 +98,18 @@ def build(tier: Tier, lab: Lab, files: Mapping[str, bytes], variant: Variant) ->
     if record["failure"]:
         raise BuildFailed(record["failure"]["summary"], record["failure"]["detail"])
     remarks = diagnostics.parse(record["output"])
-    return Built(folder, variant, tuple(remarks))
+    return Built(folder, variant, tuple(remarks), record["output"])
+
+
+def _flags(lab: Lab, variant: Variant) -> tuple[str, ...]:
+    """The flags of a variant. Raises RuntimeError for one that nvcc does not have."""
+    wrapped = _wraps(lab) if variant == "faults" else ()
+    if lab.language == "cuda" and variant not in ("release", "faults"):
+        raise RuntimeError(
+            f"{lab.id} is written in CUDA: it has no {variant} build, compute-sanitizer watches it"
+        )
+    common = () if lab.language == "cuda" else COMMON_FLAGS
+    return (*common, *lab.build.flags, *_VARIANT_FLAGS[variant], *wrapped)
 
 
 def _compile(
@@ -113,31 +121,13 @@ def _compile(
     try:
         _lay_out(scratch, lab, files, variant, prepared)
         hand_over(tier, scratch)
-        sources = [name for name in sorted(files) if name.endswith(".c")]
-        staff = [f"../lab/{path.name}" for path in _staff_sources(lab, variant)]
-        objects = ["../lab/promises.o", *(["../lab/faults.o"] if variant == "faults" else [])]
-        libraries = [f"-l{name}" for name in lab.build.libraries]
-        link = ["-shared", "-Wl,-z,defs", "-Wl,-z,noexecstack", f"-Wl,-soname,{module.LIBRARY}"]
-        command = [
-            "gcc",
-            "-fdiagnostics-format=json",
-            *flags,
-            "-iquote",
-            "../lab",
-            *sources,
-            *staff,
-            *objects,
-        ]
-        compiling = _Step(tier, lab, scratch, [*command, *link, *libraries, "-o", f"../out/{module.LIBRARY}"])
-        checked = sources if variant == "release" else []  # the other variants share its source
-        with_macros = [_Step(tier, lab, scratch, _preprocess(flags, source)) for source in checked]
-        compiled = compiling.finish(lab.limits.build_s)
-        preprocessed = [step.finish(lab.limits.build_s) for step in with_macros]
+        making = _compile_cuda if lab.language == "cuda" else _compile_c
+        compiled, preprocessed = making(tier, lab, scratch, files, variant, flags)
         for step in (compiled, *preprocessed):
-            if step.status != 0 and step.stderr.startswith(_LAUNCHERS):
+            if step.could_not_start:
                 raise RuntimeError(f"the sandbox could not start the compiler: {step.stderr.strip()[-400:]}")
         failure = _judge(compiled, preprocessed, files, scratch / "src")
-        if failure and any(_was_stopped(step) for step in (compiled, *preprocessed)):
+        if failure and any(step.was_stopped for step in (compiled, *preprocessed)):
             raise BuildFailed(failure["summary"], failure["detail"])  # not kept: next time it may be faster
         library = scratch / "out" / module.LIBRARY
         if failure is None:
@@ -145,9 +135,75 @@ def _compile(
                 raise RuntimeError(f"the compiler said nothing was wrong, but {library.name} is not there")
             shutil.copyfile(library, place / module.LIBRARY)
             (place / module.LIBRARY).chmod(0o755)
+            for path in sorted((scratch / "out").glob("*.ptx")):
+                if path.is_file() and not path.is_symlink():
+                    shutil.copyfile(path, place / path.name)
         (place / "build.json").write_text(json.dumps({"failure": failure, "output": compiled.stderr}))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _compile_c(
+    tier: Tier, lab: Lab, scratch: Path, files: Mapping[str, bytes], variant: Variant, flags: Sequence[str]
+) -> tuple[Outcome, list[Outcome]]:
+    """Compile and link with gcc; beside it, the sources of the release variant as the preprocessor sees them."""
+    sources = [name for name in sorted(files) if name.endswith(".c")]
+    staff = [f"../lab/{path.name}" for path in _staff_sources(lab, variant)]
+    objects = _prepared_objects(variant)
+    libraries = [f"-l{name}" for name in lab.build.libraries]
+    link = ["-shared", *(f"-Wl,{option}" for option in _LINK), *libraries, "-o", f"../out/{module.LIBRARY}"]
+    command = [
+        "gcc",
+        "-fdiagnostics-format=json",
+        *flags,
+        "-iquote",
+        "../lab",
+        *sources,
+        *staff,
+        *objects,
+        *link,
+    ]
+    compiling = Step(tier, lab, scratch, command)
+    checked = sources if variant == "release" else []  # the other variants share its source
+    with_macros = [Step(tier, lab, scratch, _preprocess(flags, source)) for source in checked]
+    return compiling.finish(lab.limits.build_s), [step.finish(lab.limits.build_s) for step in with_macros]
+
+
+def _compile_cuda(
+    tier: Tier, lab: Lab, scratch: Path, files: Mapping[str, bytes], variant: Variant, flags: Sequence[str]
+) -> tuple[Outcome, list[Outcome]]:
+    """Compile with nvcc, the sources side by side, and link. The student's PTX stays in the folder `out`."""
+    compiler = nvcc.find()
+    own = [name for name in sorted(files) if name.endswith(".cu")]
+    staff = [f"../lab/{path.name}" for path in _staff_sources(lab, variant)]
+    steps, objects = [], []
+    for number, source in enumerate((*own, *staff)):
+        kept = scratch / (f"kept{number}" if source in staff else "out")
+        kept.mkdir(exist_ok=True)
+        hand_over(tier, kept)
+        objects.append(f"../out/{number}.o")
+        options = (*lab.build.flags, "-I../lab")
+        command = nvcc.compile_command(compiler, options, source, objects[-1], f"../{kept.name}")
+        steps.append(Step(tier, lab, scratch, command, compiler.mounts))
+    outcomes = [step.finish(lab.limits.build_s) for step in steps]
+    failed = next((outcome for outcome in outcomes if outcome.status != 0), None)
+    said = "".join(nvcc.as_gcc_says_it(outcome.stderr) for outcome in outcomes[: len(own)])
+    if failed:
+        return replace(failed, stderr=nvcc.as_gcc_says_it(failed.stderr)), []
+    wrapped = [flag.removeprefix("-Wl,") for flag in flags if flag.startswith("-Wl,--wrap=")]
+    options = (*_LINK, *wrapped)
+    link = nvcc.link_command(
+        compiler, [*objects, *_prepared_objects(variant)], options, f"../out/{module.LIBRARY}"
+    )
+    linked = Step(tier, lab, scratch, link, compiler.mounts).finish(lab.limits.build_s)
+    return replace(linked, stderr=said + linked.stderr), []
+
+
+_LINK = ("-z,defs", "-z,noexecstack", f"-soname,{module.LIBRARY}")
+
+
+def _prepared_objects(variant: Variant) -> list[str]:
+    return ["../lab/promises.o", *(["../lab/faults.o"] if variant == "faults" else [])]
 
 
 def _staff_sources(lab: Lab, variant: Variant) -> tuple[Path, ...]:
@@ -157,7 +213,10 @@ def _staff_sources(lab: Lab, variant: Variant) -> tuple[Path, ...]:
 def _staff_files(lab: Lab, variant: Variant) -> list[Path]:
     """Staff's sources and their headers."""
     sources = _staff_sources(lab, variant)
-    return [path for source in sources for path in (source, source.with_suffix(".h")) if path.exists()]
+    shared = [module.GPU_SUPPORT] if lab.language == "cuda" else []
+    return shared + [
+        path for source in sources for path in (source, source.with_suffix(".h")) if path.exists()
+    ]
 
 
 def _wraps(lab: Lab) -> tuple[str, ...]:
@@ -184,58 +243,8 @@ def _preprocess(flags: Sequence[str], source: str) -> list[str]:
     return ["gcc", "-E", *flags, "-g0", "-iquote", "../lab", source]  # -g would add a marker for the folder
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    status: int | None
-    stdout: str
-    stderr: str
-    is_whole: bool
-    """Is all of the standard output here?"""
-
-
-class _Step:
-    """One confined run of the compiler; two of them run side by side."""
-
-    def __init__(self, tier: Tier, lab: Lab, scratch: Path, command: Sequence[str]) -> None:
-        self._files = (tempfile.TemporaryFile(), tempfile.TemporaryFile())  # noqa: SIM115 - finish() closes them
-        confinement = Confinement(
-            read_only=SYSTEM,
-            writable=(scratch,),
-            symlinks=SYSTEM_LINKS,
-            environment={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TMPDIR": "/tmp"},
-            working_directory=scratch / "src",
-            policy="processes",
-            proc=False,
-            tmp_mib=256,
-            cpu_s=int(lab.limits.build_s) + 1,
-            memory_mib=lab.limits.build_memory_mib,
-        )
-        self._process = start(tier, confinement, command, stdout=self._files[0], stderr=self._files[1])
-
-    def finish(self, timeout_s: float) -> _Outcome:
-        """Wait, kill what takes too long (status None), and return what was printed, cut."""
-        try:
-            status: int | None = self._process.wait(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            end(self._process)
-            self._process.wait()
-            status = None
-        is_whole = os.fstat(self._files[0].fileno()).st_size <= _MAX_PREPROCESSED
-        texts = []
-        for file, limit in zip(self._files, (_MAX_PREPROCESSED, _KEPT_OUTPUT), strict=True):
-            file.seek(0)
-            texts.append(file.read(limit).decode("utf-8", "replace"))
-            file.close()
-        return _Outcome(status, texts[0], texts[1], is_whole)
-
-
-def _was_stopped(step: _Outcome) -> bool:
-    """Did it run into a limit, or did the machine run out of memory?"""
-    return step.status is None or "Killed signal terminated program" in step.stderr
-
-
 def _judge(
-    compiled: _Outcome, preprocessed: Sequence[_Outcome], files: Mapping[str, bytes], folder: Path
+    compiled: Outcome, preprocessed: Sequence[Outcome], files: Mapping[str, bytes], folder: Path
 ) -> dict[str, str] | None:
     """None when the build may be used, else the failure's summary and detail."""
     sources = {name: data.decode("utf-8", "replace") for name, data in files.items()}
@@ -246,6 +255,8 @@ def _judge(
         )
         return {"summary": "the preprocessor took too long or made too much text", "detail": detail}
     violations = policy.check("".join(step.stdout for step in preprocessed), sources)
+    if any(name.endswith(".cu") for name in sources):
+        violations = [item for item in violations if not policy.fits_kernels(item)]
     if violations:
         lines = [f"{item.file}:{item.line}: {item.text}\n    {item.message}" for item in violations]
         return {

@@ -16,7 +16,10 @@ from typing import Any
 import cffi
 from pycparser import c_ast, c_generator, c_parser
 
-_EMPTY_HEADERS = ("stddef.h", "stdint.h", "stdbool.h", "stdio.h", "sys/types.h", "pthread.h", "immintrin.h")
+_EMPTY_HEADERS = (
+    *("stddef.h", "stdint.h", "stdbool.h", "stdio.h", "sys/types.h", "pthread.h", "immintrin.h"),
+    *("cuda_runtime.h", "cuda_fp16.h"),
+)
 _PLAIN_TYPES = (
     *("size_t", "ssize_t", "ptrdiff_t", "intptr_t", "uintptr_t", "off_t", "bool", "FILE"),
     *(f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)),

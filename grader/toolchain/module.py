@@ -25,6 +25,8 @@ LIBRARY = "libsubmission.so"
 _RUNNER = Path(grader.runner.__file__).parent
 _SUPPORT = [_RUNNER / "guest_support.c", _RUNNER / "guest_support.h"]
 FAULTS = _RUNNER / "faults.c"
+GPU_SUPPORT = _RUNNER / "gpu_support.cuh"
+"""Header that the drivers of CUDA labs share."""
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,16 @@ It runs in the same kind of sandboxed process as a submission, so that both side
 
 from __future__ import annotations
 
+import functools
 import importlib
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from grader.lab import Lab
-from grader.toolchain import build, cache, module
+from grader.toolchain import build, cache, module, nvcc
 from grader.toolchain.module import Module
 
 _SUPPORT = Path(__file__).parent / "reference_support"
@@ -29,6 +31,8 @@ class BuiltReference:
 
     folder: Path
     module: Module
+    needs: tuple[Path, ...] = ()
+    """Libraries of the machine that it loads when it is called."""
 
 
 def prepare(lab: Lab) -> BuiltReference:
@@ -43,6 +47,8 @@ def prepare(lab: Lab) -> BuiltReference:
     libraries = _package_libraries(lab.reference.package)
     archives = [_archive(name) for name in lab.reference.libraries]
     headers = [path for path in (item.with_suffix(".h") for item in lab.glue_paths) if path.exists()]
+    if source.suffix == ".cu":
+        return _on_gpu(lab, source, headers)
     texts = [path.read_bytes() for path in (source, lab.header_path, *lab.glue_paths, *headers, *support)]
     stamp = cache.stamp([*libraries, *archives])
     name = cache.key("reference 2", " ".join(_FLAGS), build.compiler(), stamp, *texts)
@@ -68,6 +74,64 @@ def _build(place: Path, lab: Lab, source: Path, libraries: list[Path], archives:
     answer = subprocess.run(command, capture_output=True, text=True)
     if answer.returncode != 0:
         raise RuntimeError(f"the reference of {lab.id} does not compile:\n{answer.stderr.strip()[-2000:]}")
+
+
+def _on_gpu(lab: Lab, source: Path, headers: list[Path]) -> BuiltReference:
+    """A reference in CUDA, built as submissions are. It opens cuBLAS by name: the one that CuPy uses is shown to it."""
+    support = [_SUPPORT.with_suffix(suffix) for suffix in (".c", ".h")]
+    try:
+        compiler = nvcc.find()
+    except nvcc.Missing as error:
+        raise Missing(str(error)) from error
+    shared = module.GPU_SUPPORT
+    folders = (lab.header_path.parent, _SUPPORT.parent, shared.parent)
+    flags = (*lab.build.flags, *(f"-I{folder}" for folder in folders))
+    texts = [
+        path.read_bytes() for path in (source, lab.header_path, *lab.glue_paths, *headers, *support, shared)
+    ]
+    name = cache.key(
+        "gpu reference 1", compiler.version, nvcc.architecture(), " ".join(lab.build.flags), *texts
+    )
+
+    def make(place: Path) -> None:
+        objects = []
+        for number, path in enumerate((source, *lab.glue_paths)):
+            objects.append(str(place / f"{number}.o"))
+            _run(lab, nvcc.compile_command(compiler, flags, str(path), objects[-1], str(place)))
+        objects.append(str(place / "support.o"))
+        plain = ["gcc", "-std=gnu11", "-O3", "-mavx2", "-mfma", "-fPIC", "-c", f"{_SUPPORT}.c"]
+        _run(lab, [*plain, "-o", objects[-1]])
+        options = (f"-soname,{module.LIBRARY}",)
+        _run(lab, nvcc.link_command(compiler, objects, options, str(place / module.LIBRARY)))
+
+    folder = cache.fetch("reference", name, make)
+    wanted = lab.reference.libraries if lab.reference else ()
+    libraries = _cublas() if "cublas" in wanted else ()
+    return BuiltReference(folder, module.prepare(lab.header_path, (*headers, support[1])), libraries)
+
+
+def _run(lab: Lab, command: list[str]) -> None:
+    answer = subprocess.run(command, capture_output=True, text=True)
+    if answer.returncode != 0:
+        raise RuntimeError(f"the reference of {lab.id} does not compile:\n{answer.stderr.strip()[-2000:]}")
+
+
+@functools.lru_cache(maxsize=1)
+def _cublas() -> tuple[Path, ...]:
+    """cuBLAS as CuPy finds it: the files that are mapped once it has been used.
+
+    Raises Missing where CuPy is not installed or finds no cuBLAS.
+    """
+    script = (
+        "import cupy; a = cupy.ones((2, 2), 'f4'); a @ a\n"
+        "print(*{line.split()[-1] for line in open('/proc/self/maps') if 'libcublas' in line}, sep='\\n')"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    files = tuple(sorted(Path(line) for line in answer.stdout.split()))
+    if not files:
+        last = (answer.stderr.strip().splitlines() or ["it loads no cuBLAS"])[-1]
+        raise Missing(f"the reference needs CuPy with cuBLAS: pip install cupy-cuda12x ({last[:200]})")
+    return files
 
 
 def _package_libraries(package: str | None) -> list[Path]:

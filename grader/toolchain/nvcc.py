@@ -1,0 +1,137 @@
+"""Finding CUDA's compiler, and its command lines: nvcc from the machine, or NVIDIA's own packages on PyPI.
+
+The grader owns the flags, as for C. Code is made for the GPU that is here; where there is none, for the oldest
+architecture that the labs allow, so that PTX and register counts can be judged without a GPU too.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.sandbox import gpu
+
+DEFAULT_ARCHITECTURE = "sm_80"
+"""Ampere: the first with cp.async and mma.sync.m16n8k16, which the labs teach."""
+
+PACKAGES = "nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt nvidia-cuda-runtime nvidia-cuda-cccl"
+
+FLAGS = ("-std=c++17", "-lineinfo", "-Xcompiler=-fPIC,-Wall,-Wextra,-pthread", "-Xptxas=-v", "-cudart=static")
+
+
+class Missing(RuntimeError):
+    """There is no nvcc here; the message says how to get one."""
+
+
+@dataclass(frozen=True)
+class Nvcc:
+    """A compiler for CUDA: its program, the folder it is installed in, and its one-line version."""
+
+    program: Path
+    folder: Path
+    version: str
+
+    @property
+    def include(self) -> Path:
+        """Where cuda_runtime.h lies."""
+        return self.folder / "include"
+
+    @property
+    def libraries(self) -> Path:
+        """Where libcudart_static.a lies: `lib64` in a toolkit, `lib` in NVIDIA's packages."""
+        return next(
+            (path for path in (self.folder / "lib64", self.folder / "lib") if path.is_dir()), self.folder
+        )
+
+    @property
+    def mounts(self) -> tuple[Path, ...]:
+        """Folders that a sandbox must show beyond /usr."""
+        return () if self.folder.is_relative_to("/usr") else (self.folder,)
+
+
+@functools.lru_cache(maxsize=1)
+def find() -> Nvcc:
+    """The compiler of $CUDA_HOME, of $PATH, of /usr/local/cuda, or of NVIDIA's packages, whichever comes first.
+
+    Raises Missing when there is none, or when it does not answer.
+    """
+    for program in _candidates():
+        if not program.is_file():
+            continue
+        real = program.resolve()
+        try:
+            answer = subprocess.run([str(real), "--version"], capture_output=True, text=True, timeout=60)
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        release = re.search(r"release (\S+), (V\S+)", answer.stdout)
+        if answer.returncode == 0 and release:
+            return Nvcc(real, real.parent.parent, f"nvcc {release[1]} ({release[2]})")
+    raise Missing(
+        "needs nvcc, the CUDA compiler: python -m pip install " + PACKAGES + ", or NVIDIA's CUDA toolkit"
+    )
+
+
+def _candidates() -> list[Path]:
+    homes = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH")]
+    found = [Path(home, "bin/nvcc") for home in homes if home]
+    on_path = shutil.which("nvcc")
+    found += [Path(on_path)] if on_path else []
+    found.append(Path("/usr/local/cuda/bin/nvcc"))
+    package = importlib.util.find_spec("nvidia")
+    for folder in package.submodule_search_locations or [] if package else []:
+        found += sorted(Path(folder).glob("cu*/bin/nvcc"), reverse=True)
+        found.append(Path(folder, "cuda_nvcc/bin/nvcc"))
+    return found
+
+
+def architecture() -> str:
+    """What code is made for: the GPU that is here, or DEFAULT_ARCHITECTURE."""
+    here = gpu.present()
+    return here.architecture if here else DEFAULT_ARCHITECTURE
+
+
+def compile_command(nvcc: Nvcc, flags: tuple[str, ...], source: str, target: str, kept: str) -> list[str]:
+    """One source to one object; PTX and the other steps' files stay in the folder `kept`."""
+    keep = ["--keep", "--keep-dir", kept]
+    return [str(nvcc.program), *FLAGS, f"-arch={architecture()}", *flags, *keep, "-c", source, "-o", target]
+
+
+def link_command(nvcc: Nvcc, objects: list[str], options: tuple[str, ...], target: str) -> list[str]:
+    """Objects to a shared library, with CUDA's runtime inside. `options` are the linker's own, e.g. '-z,defs'."""
+    passed = [f"-Xlinker={option}" for option in options]
+    folder = f"-L{nvcc.libraries}"
+    return [str(nvcc.program), "-shared", "-cudart=static", f"-arch={architecture()}", *objects, *passed, folder,
+            "-o", target]  # fmt: skip
+
+
+def as_gcc_says_it(text: str) -> str:
+    """nvcc's messages in gcc's form, with the column of its caret, so that they are explained like any other.
+
+    'reduce.cu(3): error: identifier "y" is undefined' becomes 'reduce.cu:3:14: error: identifier ...'.
+    """
+    lines = text.splitlines()
+    translated = []
+    for number, line in enumerate(lines):
+        match = _MESSAGE.match(line)
+        if match is None:
+            translated.append(line)
+            continue
+        caret = next((ahead for ahead in lines[number + 1 : number + 4] if ahead.strip() == "^"), "")
+        column = f":{len(caret.rstrip()) - _INDENT}" if caret else ""
+        option = f" [{match['number']}]" if match["number"] else ""
+        place = f"{match['file']}:{match['line']}{column}"
+        translated.append(f"{place}: {match['kind']}: {match['message']}{option}")
+    return "\n".join(translated) + ("\n" if lines else "")
+
+
+_MESSAGE = re.compile(
+    r"(?P<file>[^\s()]+)\((?P<line>\d+)\): (?:fatal |catastrophic )?(?P<kind>error|warning)(?: #(?P<number>[\w-]+))?: "
+    r"(?P<message>.*)"
+)
+_INDENT = 2  # nvcc shows the student's line behind two blanks
