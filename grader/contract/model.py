@@ -110,6 +110,7 @@ Library = Annotated[str, _matching(r"[A-Za-z0-9_][A-Za-z0-9_+.-]{0,59}", "is no 
 Package = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", "is not the name of a PyPI package")]
 Variable = Annotated[str, _matching(r"[A-Za-z_][A-Za-z0-9_]{0,79}", "is not the name of a variable")]
 Value = Annotated[str, _matching(r"[ -~]{0,200}", "must be at most 200 printable ASCII characters")]
+Architecture = Annotated[str, _matching(r"sm_\d{2,3}", "is no GPU architecture such as sm_90")]
 Extension = Annotated[str, _matching(r"[a-z0-9_.]{1,30}", "is not an extension such as avx2 or avx512f")]
 Folder = Annotated[
     str,
@@ -224,6 +225,10 @@ class Duel(_Record):
     title: Text = Field(description="What people read above the bar, e.g. `n = 3072`")
     tiers: Annotated[dict[Tier, Ratio], AfterValidator(_rising)] = Field(
         description="Ratio at which each tier begins; some or all of `pass bronze silver gold bonus`, rising"
+    )
+    tiers_on: dict[Architecture, Annotated[dict[Tier, Ratio], AfterValidator(_rising)]] = Field(
+        default_factory=dict,
+        description="Other tiers on GPUs of these architectures, e.g. `sm_90: {pass: 0.05, ...}`",
     )
     clock: Literal["cpu", "wall"] = Field(
         default="cpu", description="`cpu`: processor time of the runner; `wall`: for several threads or a GPU"

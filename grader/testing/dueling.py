@@ -11,6 +11,7 @@ import numpy as np
 from grader.lab import Duel as DuelContract
 from grader.result import Duel, DuelCase, Roofline
 from grader.runner.host import GuestFailed
+from grader.sandbox import gpu
 from grader.scoring import duel_credit, highest_tier
 from grader.testing.checks import CheckFailed, NotJudged
 from grader.testing.subject import Reference, Subject
@@ -46,7 +47,7 @@ class DuelRunner:
         """
         contract = self._subject.lab.duels[name]
         against = None if contract.against == "self" else self._reference()
-        rules = Rules(_by_name(contract.tiers), contract.clock, contract.cap_s, scale)
+        rules = Rules(_tiers(contract), contract.clock, contract.cap_s, scale)
         ours = self._subject.side(ranks)
         theirs = ours
         if against is not None:
@@ -65,7 +66,7 @@ class DuelRunner:
 
     def _settle(self, name: str, contract: DuelContract, against: Reference | None, outcome: Outcome) -> None:
         """Record the duel and award its points: the median's, or those of a tier that the interval still holds."""
-        tiers, ratio = _by_name(contract.tiers), outcome.ratio
+        tiers, ratio = _tiers(contract), outcome.ratio
         if ratio is not None and outcome.interval is not None:
             reached = [tier for tier in tiers.values() if ratio < tier <= outcome.interval[1]]
             ratio = max([ratio, *reached])
@@ -105,6 +106,12 @@ class DuelRunner:
                 where=outcome.reason,
                 why="The handout's road shows the step that brings the next factor.",
             )
+
+
+def _tiers(contract: DuelContract) -> dict[str, float]:
+    """The duel's tiers on the GPU that is here, or those for all machines."""
+    here = gpu.present() if contract.tiers_on else None
+    return _by_name(contract.tiers_on.get(here.architecture, contract.tiers) if here else contract.tiers)
 
 
 def _by_name(tiers: Mapping[Any, float]) -> dict[str, float]:

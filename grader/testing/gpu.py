@@ -6,9 +6,13 @@ round begins. The grader makes the same numbers with CuPy or NumPy, whichever mo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
 
 TOUCHES = 64
 """Places of an array that get new numbers before every timed call."""
@@ -39,14 +43,19 @@ def unit(h: Any) -> Any:
     return (h >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
 
 
-def filled(xp: Any, n: int, seed: int) -> Any:
-    """What `drive_fill` writes: n floats in [0, 1)."""
-    return unit(bits(seed, xp.arange(n, dtype=np.uint64)))
+def half_unit(h: Any) -> Any:
+    """Random bits as halves in [0, 1), multiples of 2^-11, which are exact; as floats."""
+    return (h >> np.uint32(21)).astype(np.float32) * np.float32(2.0**-11)
 
 
-def touched(n: int, seed: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """What `drive_touch` writes: (TOUCHES places below n, their new floats)."""
+def filled(xp: Any, n: int, seed: int, number: Callable[[Any], Any] = unit) -> Any:
+    """What `drive_fill` writes: n numbers in [0, 1), floats or (`half_unit`) halves."""
+    return number(bits(seed, xp.arange(n, dtype=np.uint64)))
+
+
+def touched(n: int, seed: int, number: Callable[[Any], Any] = unit) -> tuple[Array, Array]:
+    """What `drive_touch` writes: (TOUCHES places below n, their new numbers)."""
     j = np.arange(TOUCHES, dtype=np.uint64)
     stretch = n // TOUCHES
     places = j * np.uint64(stretch) + bits(seed, 2 * j) % np.uint32(stretch)
-    return places.astype(np.int64), unit(bits(seed, 2 * j + np.uint64(1)))
+    return places.astype(np.int64), number(bits(seed, 2 * j + np.uint64(1)))

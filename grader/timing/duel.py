@@ -58,7 +58,8 @@ class Task:
     """Calls after, that are timed too. Their arguments reach the guest only when the others have returned: which
     results will be asked for is not known while they are computed."""
     agree: Callable[[float], None] = lambda seconds: None
-    """Gets the seconds by the grader's clock; raises Held when what the guest says of the time cannot be true."""
+    """Gets the seconds of `invocations` by the grader's clock; raises Held when what the guest says of them cannot be
+    true."""
 
 
 @dataclass(frozen=True)
@@ -351,13 +352,12 @@ def _timed(
         if task.prepare:
             made(task.prepare)
         values, seconds = made(task.invocations)
-        if task.proof:
-            seconds += made(task.proof)[1]
+        proving = made(task.proof)[1] if task.proof else 0.0
         task.verify(values)
     except (AssertionError, invoke.Damage) as error:
         raise WrongResult(case.name) from error
     task.agree(seconds)
-    return seconds
+    return seconds + proving
 
 
 def _written(side: Side, guest: Any, invocations: Sequence[Any], layout: _Layout) -> Any:

@@ -43,12 +43,12 @@ def prepare(lab: Lab) -> BuiltReference:
     source = lab.reference_path
     if source is None or lab.reference is None:
         raise RuntimeError(f"{lab.id} has no reference, but one of its duels needs one")
-    support = [_SUPPORT.with_suffix(suffix) for suffix in (".c", ".h")]
-    libraries = _package_libraries(lab.reference.package)
-    archives = [_archive(name) for name in lab.reference.libraries]
     headers = [path for path in (item.with_suffix(".h") for item in lab.glue_paths) if path.exists()]
     if source.suffix == ".cu":
         return _on_gpu(lab, source, headers)
+    support = [_SUPPORT.with_suffix(suffix) for suffix in (".c", ".h")]
+    libraries = _package_libraries(lab.reference.package)
+    archives = [_archive(name) for name in lab.reference.libraries]
     texts = [path.read_bytes() for path in (source, lab.header_path, *lab.glue_paths, *headers, *support)]
     stamp = cache.stamp([*libraries, *archives])
     name = cache.key("reference 2", " ".join(_FLAGS), build.compiler(), stamp, *texts)
