@@ -24,7 +24,7 @@ from grader.testing.checks import NotJudged
 from grader.testing.subject import reference_of
 from grader.timing import fitness
 from grader.timing.duel import BUSY_SHARE
-from grader.toolchain import cache
+from grader.toolchain import cache, nvcc
 
 Status = Literal["yes", "partly", "no"]
 
@@ -86,7 +86,7 @@ def lab_finding(lab: Lab, machine: dict[str, Finding], reference: Finding | None
         (machine["Python"].status == "no", "Python.h is missing"),
         (machine["cache"].status == "no", "no folder to build in"),
         (bool(missing), f"this CPU has no {', '.join(missing)}"),
-        (lab.hardware.gpu and machine["GPU"].status != "yes", "it needs a GPU"),
+        (lab.language == "cuda" and machine["nvcc"].status != "yes", "no nvcc"),
     ]
     stopped = [reason for applies, reason in obstacles if applies]
     if stopped:
@@ -94,6 +94,8 @@ def lab_finding(lab: Lab, machine: dict[str, Finding], reference: Finding | None
     tests = "".join(path.read_text("utf-8", "replace") for path in lab.test_files(practice=False))
     cores = len(os.sched_getaffinity(0))
     losses = [
+        (lab.hardware.gpu and machine["GPU"].status != "yes", "what runs on a GPU"),
+        (lab.hardware.gpu and machine["CuPy"].status != "yes", "what CuPy checks"),
         (machine["sandbox"].status == "no", "hidden tests (no sandbox: practice only)"),
         (reference is not None and reference.status == "no", "duels with the reference"),
         (cores < lab.hardware.cores, f"what needs {lab.hardware.cores} cores (here: {cores})"),
@@ -227,18 +229,18 @@ def _gpu() -> Finding:
 
 
 def _nvcc() -> Finding:
-    version = _said("nvcc", "--version")
-    if version is None:
-        mend = _install("nvidia-cuda-toolkit") if shutil.which("nvidia-smi") else ""
+    try:
+        found = nvcc.find()
+    except nvcc.Missing:
+        mend = f"{sys.executable} -m pip install {nvcc.PACKAGES}"
         return Finding("nvcc", "partly", "not installed", "CUDA submissions cannot be built", mend)
-    release = next((line.strip() for line in version.splitlines() if "release" in line), _first(version))
-    return Finding("nvcc", "yes", release, "CUDA submissions can be built")
+    return Finding("nvcc", "yes", f"{found.version} in {found.folder}", "CUDA submissions can be built")
 
 
 def _cupy() -> Finding:
     means = "results from a GPU cannot be checked"
     if importlib.util.find_spec("cupy") is None:
-        major = "13" if "release 13" in (_said("nvcc", "--version") or "") else "12"
+        major = "13" if "nvcc 13" in _nvcc().found else "12"
         mend = f"{sys.executable} -m pip install cupy-cuda{major}x" if shutil.which("nvidia-smi") else ""
         return Finding("CuPy", "partly", "not installed", means, mend)
     asks = "import cupy; print(cupy.__version__, 'sees', cupy.cuda.runtime.getDeviceCount(), 'GPUs')"

@@ -116,7 +116,6 @@ def _judge(
     lab: Lab, submission: Submission, tier: Tier, seed: int, options: Options, listener: Listener
 ) -> tuple[GradingPlugin, str]:
     """Run the lab's tests in this process; student code runs in runners only."""
-    here = gpu.present() if lab.hardware.gpu else None
     subject = Subject(lab, submission.files, tier)
     plugin = GradingPlugin(subject, seed, listener, options.only, options.performance)
     listener.phase("building")
@@ -136,7 +135,7 @@ def _judge(
         *(f"--benchmark-json={recorded}", f"--benchmark-storage=file://{scratch}"),
     ]
     try:
-        with _alone() as told, _modules_of(lab), gpu.alone(here) if here else contextlib.nullcontext():
+        with _alone() as told, _modules_of(lab), _gpu_held(lab, options.performance):
             status = pytest.main(arguments, plugins=[plugin])
         if plugin.interrupted:
             raise KeyboardInterrupt
@@ -147,6 +146,11 @@ def _judge(
     finally:
         subject.close()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _gpu_held(lab: Lab, alone: bool) -> contextlib.AbstractContextManager[None]:
+    here = gpu.present() if lab.hardware.gpu else None
+    return gpu.held(here, alone=alone) if here else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

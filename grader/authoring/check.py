@@ -18,6 +18,8 @@ from grader.lab import Lab
 from grader.result import Result, TestResult
 
 NO_TIER = "none"
+LACKS = "needs "
+"""How the reason begins when a test is not judged for want of something, not because the machine is noisy."""
 _ROUNDING = 1e-6
 
 
@@ -106,7 +108,7 @@ def _try(trials: Trials, number: int, candidate: Candidate, *, quick: bool) -> O
 
 def problems_of(candidate: Candidate, result: Result, quick: bool = False) -> Iterator[str]:
     """The expectations of one candidate that do not hold. Pure."""
-    failed = failed_tests(result)
+    failed, waiting = failed_tests(result), waiting_tests(result)
     if candidate.kind == "solution":
         timed = {duel.test_id for duel in result.duels} if quick else set()
         lost = [
@@ -115,11 +117,11 @@ def problems_of(candidate: Candidate, result: Result, quick: bool = False) -> It
             if test.status == "failed" or (_short(test) and test.id not in timed)
         ]
         yield from (f"loses points in '{test.name}': {test.message}" for test in lost)
-    if candidate.kind == "rung":
+    if candidate.kind == "rung" and not waiting:
         yield from _tier_problems(candidate.tiers, result)
-    if candidate.kind == "mutant" and not failed:
+    if candidate.kind == "mutant" and not failed and not waiting.intersection(candidate.caught_by):
         yield "survives: no test fails"
-    missing = [name for name in candidate.caught_by if name not in failed]
+    missing = [name for name in candidate.caught_by if name not in failed | waiting]
     if missing and (failed or candidate.kind == "cheat"):
         yield f"is not caught by {', '.join(missing)}, but by {', '.join(sorted(failed)) or 'nothing'}"
     if candidate.max_score is not None and result.score > candidate.max_score + _ROUNDING:
@@ -131,6 +133,18 @@ def remarks_of(candidate: Candidate, result: Result) -> Iterator[str]:
     if candidate.kind == "solution":
         waiting = [test for test in result.tests if test.status == "not_judged"]
         yield from (f"'{test.name}' was not judged: {test.message}" for test in waiting)
+    unproven = [name for name in candidate.caught_by if name in waiting_tests(result)]
+    if unproven:
+        yield f"not proven here: {', '.join(unproven)} could not be judged"
+
+
+def waiting_tests(result: Result) -> frozenset[str]:
+    """Names of the test functions that this machine cannot judge, since it lacks something: a GPU, a tool."""
+    return frozenset(
+        function_name(test)
+        for test in result.tests
+        if test.status == "not_judged" and test.message.startswith(LACKS)
+    )
 
 
 def failed_tests(result: Result) -> frozenset[str]:
@@ -169,9 +183,11 @@ def _lab_problems(lab: Lab, outcomes: Sequence[Outcome]) -> Iterator[str]:
     ]
     if solved:
         yield from _point_problems(lab, solved[0])
+        waiting = waiting_tests(solved[0])
         yield from (
             f"the hidden test {name} catches no mutant and is not tagged smoke"
             for name in idle_tests(solved[0], outcomes)
+            if name not in waiting
         )
 
 

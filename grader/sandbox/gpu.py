@@ -90,16 +90,16 @@ def driver_libraries() -> tuple[Path, ...]:
 
 
 @contextlib.contextmanager
-def alone(gpu: Gpu) -> Iterator[None]:
-    """Hold the GPU's lock: two submissions that are measured on one GPU would measure each other.
+def held(gpu: Gpu, *, alone: bool) -> Iterator[None]:
+    """Hold the GPU's lock, `alone` to measure on it: two submissions on one GPU would measure each other.
 
-    Waits until it is free. The lock is the kernel's and goes with the process.
+    Waits until it is free for that. The lock is the kernel's and goes with the process.
     """
     name = re.sub(r"\W", "_", gpu.uuid)
     path = Path(tempfile.gettempdir(), f"grader-gpu-{name}.lock")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
     finally:
         os.close(descriptor)

@@ -114,6 +114,8 @@ def _resources(said: str) -> dict[str, tuple[int, int, int, int]]:
 def _demangled(symbols: Iterable[str]) -> dict[str, str]:
     """Symbol -> its name in the source; the symbol itself where c++filt is missing."""
     listed = list(symbols)
+    if not listed:
+        return {}
     try:
         answer = subprocess.run(
             ["c++filt", "-p"], input="\n".join(listed), capture_output=True, text=True, timeout=20

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader.sandbox import gpu
+from grader.toolchain import cache
 
 DEFAULT_ARCHITECTURE = "sm_80"
 """Ampere: the first with cp.async and mma.sync.m16n8k16, which the labs teach."""
@@ -62,19 +63,44 @@ def find() -> Nvcc:
     Raises Missing when there is none, or when it does not answer.
     """
     for program in _candidates():
-        if not program.is_file():
-            continue
-        real = program.resolve()
-        try:
-            answer = subprocess.run([str(real), "--version"], capture_output=True, text=True, timeout=60)
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        release = re.search(r"release (\S+), (V\S+)", answer.stdout)
-        if answer.returncode == 0 and release:
-            return Nvcc(real, real.parent.parent, f"nvcc {release[1]} ({release[2]})")
+        folder = _installed_in(program)
+        version = _said(folder / "bin" / "nvcc", "--version") if folder else ""
+        release = re.search(r"release (\S+), (V\S+)", version)
+        if folder and release:
+            folder = _reachable(folder)
+            return Nvcc(folder / "bin" / "nvcc", folder, f"nvcc {release[1]} ({release[2]})")
     raise Missing(
         "needs nvcc, the CUDA compiler: python -m pip install " + PACKAGES + ", or NVIDIA's CUDA toolkit"
     )
+
+
+def _installed_in(program: Path) -> Path | None:
+    """The toolkit's folder as the program itself names it: what lies on $PATH may be a script that starts it."""
+    here = re.search(
+        r"^#\$ _HERE_=(.+)$", _said(program, "--dryrun", "-E", "-x", "cu", os.devnull), re.MULTILINE
+    )
+    return Path(here[1]).resolve().parent if here else None
+
+
+def _said(program: Path, *arguments: str) -> str:
+    """What it prints, '' where there is no such program or it fails."""
+    try:
+        answer = subprocess.run([str(program), *arguments], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout + answer.stderr if answer.returncode == 0 else ""
+
+
+def _reachable(folder: Path) -> Path:
+    """The folder, or a copy of it in the cache where the sandbox's user may not go (root's home)."""
+    if all(parent.stat().st_mode & 0o001 for parent in (folder, *folder.parents)):
+        return folder
+    name = cache.key(cache.stamp(path for path in folder.rglob("*") if path.is_file()))
+
+    def copy(place: Path) -> None:
+        shutil.copytree(folder, place, dirs_exist_ok=True)
+
+    return cache.fetch("nvcc", name, copy)
 
 
 def _candidates() -> list[Path]:

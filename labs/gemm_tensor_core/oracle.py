@@ -9,6 +9,15 @@ from grader.testing import assert_close
 UNIT_ROUNDOFF = 2.0**-24
 
 
+def relative_bound(k: int) -> float:
+    """Of a sum of k products, over the sum of their absolute values: (16 sqrt(k) + k / 4) u.
+
+    The first part is what rounding brings with room to spare (labs on the processor use the same). The second is the
+    tensor cores': they cut sums off instead of rounding them, so that errors add up instead of averaging out.
+    """
+    return (16 * float(np.sqrt(max(k, 1))) + k / 4) * UNIT_ROUNDOFF
+
+
 def padded(matrix: np.ndarray, ld: int) -> np.ndarray:
     """The matrix with leading dimension `ld`, flat, NaN between its rows and nothing behind the last one."""
     rows, cols = matrix.shape
@@ -23,11 +32,11 @@ def padded(matrix: np.ndarray, ld: int) -> np.ndarray:
 def assert_product(
     got: np.ndarray, a: np.ndarray, b: np.ndarray, alpha: float, beta: float, c: np.ndarray, *, case: str
 ) -> None:
-    """alpha A B + beta C within 16 sqrt(k) u |alpha| |A||B|, and a little for beta C (tcgemm.h)."""
+    """alpha A B + beta C within relative_bound(k) |alpha| |A||B|, and a little for beta C (tcgemm.h)."""
     with np.errstate(invalid="ignore", over="ignore"):
         left, right = a.astype(np.float64), b.astype(np.float64)
         product = alpha * (left @ right) if alpha and a.shape[1] else np.zeros(got.shape)
         size = abs(alpha) * (np.abs(left) @ np.abs(right)) if alpha and a.shape[1] else np.zeros(got.shape)
         kept = beta * c.astype(np.float64) if beta else np.zeros(got.shape)
-        bound = 16 * np.sqrt(max(a.shape[1], 1)) * UNIT_ROUNDOFF * size + 4 * UNIT_ROUNDOFF * np.abs(kept)
+        bound = relative_bound(a.shape[1]) * size + 4 * UNIT_ROUNDOFF * np.abs(kept)
     assert_close(got, product + kept, np.where(np.isfinite(bound), bound, 0) + 1e-37, case=case)

@@ -9,7 +9,7 @@ import numpy as np
 from grader.runner.invoke import Invocation
 from grader.testing import assert_close, category, check, gpu, points
 from grader.timing.duel import Case, Held, Task
-from labs.gemm_tensor_core.oracle import UNIT_ROUNDOFF
+from labs.gemm_tensor_core.oracle import relative_bound
 
 pytestmark = category("performance")
 
@@ -70,7 +70,7 @@ def products(on_gpu, size: tuple[int, int, int], passes: int, *, single: bool) -
             results = got.view(np.float32).reshape(COUNT, ROWS, n)
             for i in range(COUNT):
                 expected = expected_rows(on_gpu, fill, touch, i, rows[i], size, passes, single)
-                bound = 16 * np.sqrt(k) * UNIT_ROUNDOFF * expected  # all numbers are positive: |A||B| = A B
+                bound = relative_bound(k) * expected  # all numbers are positive: |A||B| = A B
                 assert_close(results[i], expected, bound, case=f"{label}, {ROWS} rows of product {i}")
 
         return Task(
