@@ -389,7 +389,7 @@ __global__ void errors(size_t m, size_t n, size_t k, float alpha, const T *a, si
         size += fabs(product);
     }
     const double old = beta == 0.0f ? 0.0 : static_cast<double>(beta) * before[row * ldc + col];
-    const double u = 1.0 / 16777216, bound = 16 * sqrt(static_cast<double>(k)) * u * fabs(alpha) * size + 4 * u * (fabs(old) + fabs(alpha * sum));
+    const double u = 1.0 / 16777216, bound = (16 * sqrt(static_cast<double>(k)) + k / 4.0) * u * fabs(alpha) * size + 4 * u * (fabs(old) + fabs(alpha * sum));
     if (!(fabs(alpha * sum + old - got) <= bound))
         atomicAdd(count, 1ull);
 }

@@ -356,17 +356,19 @@ unsigned plain_grid(size_t elements)
 
 /* ---- how to cut ---- */
 
-#ifndef BIG_SHAPE /* -DBIG_SHAPE=128,128,32,64,64,4 tries another */
-#define BIG_SHAPE 128, 256, 32, 64, 64, 4
+#ifndef BIG_SHAPE /* -DBIG_SHAPE=... tries another */
+#define BIG_SHAPE 256, 128, 64, 64, 64, 3
 #endif
 #ifndef SMALL_SHAPE
-#define SMALL_SHAPE 128, 64, 32, 64, 32, 4
+#define SMALL_SHAPE 64, 64, 64, 32, 32, 4
 #endif
 
-using big = shape<BIG_SHAPE>;
-using small = shape<SMALL_SHAPE>;
+using big = shape<BIG_SHAPE>;                          /* 144 KiB of shared memory: sm_80, sm_90 */
+using lean = shape<big::BM, big::BN, 32, 64, 64, 4>;   /* the same tiles in 96 KiB: sm_86, sm_89 have 99 */
+using small = shape<SMALL_SHAPE>;                      /* 64 KiB, and four times as many tiles at least */
 
-constexpr size_t ENOUGH_TILES = 96; /* about what a large GPU computes at a time */
+constexpr size_t ENOUGH_TILES = 96;   /* big ones: about as many as a large GPU computes at a time */
+constexpr size_t ENOUGH_BLOCKS = 256; /* small ones: two for each multiprocessor */
 constexpr size_t SHORTEST_PART = 512, MOST_PARTS = 64, MOST_WORKSPACE = static_cast<size_t>(64) << 20;
 
 template <typename S> constexpr size_t tiles_of(size_t m, size_t n)
@@ -374,12 +376,17 @@ template <typename S> constexpr size_t tiles_of(size_t m, size_t n)
     return ceil_div(m, S::BM) * ceil_div(n, S::BN);
 }
 
+bool is_large(size_t m, size_t n)
+{
+    return tiles_of<big>(m, n) >= ENOUGH_TILES;
+}
+
 /* In how many parts k is cut: only as many as give all of the GPU something to do. */
 size_t parts_of(size_t m, size_t n, size_t k)
 {
-    if (m == 0 || n == 0 || tiles_of<big>(m, n) >= ENOUGH_TILES)
+    if (m == 0 || n == 0 || is_large(m, n))
         return 1;
-    size_t parts = ENOUGH_TILES / tiles_of<small>(m, n);
+    size_t parts = ENOUGH_BLOCKS / tiles_of<small>(m, n);
     parts = parts < k / SHORTEST_PART ? parts : k / SHORTEST_PART;
     const size_t room = MOST_WORKSPACE / sizeof(float) / m / n;
     parts = parts < room ? parts : room;
@@ -594,9 +601,15 @@ int tc_hgemm(size_t m, size_t n, size_t k, float alpha, const void *d_A, size_t 
     cudaError_t error;
     if (is_only_scaled(p, s, &error))
         return error;
-    if (tiles_of<big>(m, n) >= ENOUGH_TILES)
-        return cut<big>(p, 1, nullptr, s);
-    return cut<small>(p, parts_of(m, n, k), static_cast<float *>(d_ws), s);
+    if (!is_large(m, n))
+        return cut<small>(p, parts_of(m, n, k), static_cast<float *>(d_ws), s);
+    int device, room = 0; /* bytes of shared memory that a block may ask for */
+    error = cudaGetDevice(&device);
+    if (error == cudaSuccess)
+        error = cudaDeviceGetAttribute(&room, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    if (error != cudaSuccess)
+        return error;
+    return static_cast<unsigned>(room) >= big::SHARED_BYTES ? cut<big>(p, 1, nullptr, s) : cut<lean>(p, 1, nullptr, s);
 }
 
 int tc_sgemm_smem(size_t m, size_t n, size_t k, float alpha, const float *d_A, size_t lda, const float *d_B, size_t ldb,

@@ -8,6 +8,7 @@
 #include <cuda_runtime.h>
 #include <limits.h>
 #include <mma.h>
+#include <stdint.h>
 
 namespace {
 
@@ -93,76 +94,109 @@ template <typename T> cudaError_t launch_shared(const problem<T> &p, cudaStream_
 
 /* ---- tensor cores ---- */
 
+/* Eight halves of a row, zeros where it has ended. */
+template <bool WHOLE> __device__ uint4 chunk(const half *from, size_t left)
+{
+    if (WHOLE)
+        return *reinterpret_cast<const uint4 *>(from);
+    const unsigned short *bits = reinterpret_cast<const unsigned short *>(from);
+    uint32_t words[4];
+#pragma unroll
+    for (unsigned w = 0; w < 4; w++) {
+        const uint32_t low = 2 * w < left ? bits[2 * w] : 0, high = 2 * w + 1 < left ? bits[2 * w + 1] : 0;
+        words[w] = high << 16 | low;
+    }
+    return make_uint4(words[0], words[1], words[2], words[3]);
+}
+
+__device__ size_t left_of(size_t size, size_t at)
+{
+    return at < size ? size - at : 0;
+}
+
 /*
- * A block of four warps computes 64 x 64 of C, each warp 32 x 32 of it as 2 x 2 fragments. The fragments are loaded from
- * shared memory: load_matrix_sync wants rows that begin at multiples of 16 bytes, and matrices in global memory need not
- * have them. Eight halves of padding keep that alignment and move the rows to different banks.
+ * A block of eight warps computes 128 x 128 of C, each warp 32 x 64 of it as 2 x 4 fragments. The fragments are loaded
+ * from shared memory: load_matrix_sync wants rows that begin at multiples of 16 bytes, and matrices in global memory need
+ * not have them. Eight halves of padding keep that alignment and move the rows to different banks.
  */
-constexpr unsigned SIDE = 64, DEPTH = 32, PAD = 8, WARPS = 4, TC_THREADS = 32 * WARPS;
+constexpr unsigned BM = 128, BN = 128, BK = 32, PAD = 8, WARPS = 8, TC_THREADS = 32 * WARPS;
 
 struct tiles {
-    half a[SIDE][DEPTH + PAD], b[DEPTH][SIDE + PAD];
+    half a[BM][BK + PAD], b[BK][BN + PAD];
 };
 
-__global__ void __launch_bounds__(TC_THREADS) multiply_wmma(const problem<half> p)
+template <bool WHOLE> __global__ void __launch_bounds__(TC_THREADS) multiply_wmma(const problem<half> p)
 {
     namespace wm = nvcuda::wmma;
-    /* First the tiles of A and B live here, in the end C, on its way from the fragments to memory. */
-    __shared__ __align__(32) unsigned char memory[SIDE * SIDE * sizeof(float)];
-    static_assert(sizeof(tiles) <= sizeof(memory), "the tiles fit where C will be");
-    tiles &now = *reinterpret_cast<tiles *>(memory);
-    float(&result)[SIDE][SIDE] = *reinterpret_cast<float(*)[SIDE][SIDE]>(memory);
-
-    const unsigned t = threadIdx.x, warp_row = t / 32 / 2 * 32, warp_col = t / 32 % 2 * 32;
-    const size_t across = (p.n + SIDE - 1) / SIDE;
-    const size_t row0 = blockIdx.x / across * SIDE, col0 = blockIdx.x % across * SIDE;
-    const half zero = __float2half(0.0f);
-    wm::fragment<wm::accumulator, 16, 16, 16, float> sum[2][2];
+    __shared__ __align__(32) tiles now;
+    __shared__ __align__(32) float result[WARPS][16][16];
+    const unsigned t = threadIdx.x, lane = t % 32, warp = t / 32, warp_row = warp / 2 * 32, warp_col = warp % 2 * 64;
+    const size_t across = (p.n + BN - 1) / BN;
+    const size_t row0 = blockIdx.x / across * BM, col0 = blockIdx.x % across * BN;
+    const unsigned a_row = t / 4, a_col = t % 4 * 8, b_row = t / 16, b_col = t % 16 * 8;
+    wm::fragment<wm::accumulator, 16, 16, 16, float> sum[2][4];
+#pragma unroll
     for (unsigned i = 0; i < 2; i++)
-        for (unsigned j = 0; j < 2; j++)
+#pragma unroll
+        for (unsigned j = 0; j < 4; j++)
             wm::fill_fragment(sum[i][j], 0.0f);
 
-    for (size_t k0 = 0; k0 < p.k; k0 += DEPTH) {
-#pragma unroll 8
-        for (unsigned e = t; e < SIDE * DEPTH; e += TC_THREADS) {
-            const size_t row = row0 + e / DEPTH, ka = k0 + e % DEPTH, kb = k0 + e / SIDE, col = col0 + e % SIDE;
-            now.a[e / DEPTH][e % DEPTH] = row < p.m && ka < p.k ? p.a[row * p.lda + ka] : zero;
-            now.b[e / SIDE][e % SIDE] = kb < p.k && col < p.n ? p.b[kb * p.ldb + col] : zero;
+    for (size_t k0 = 0; k0 < p.k; k0 += BK) {
+#pragma unroll
+        for (unsigned i = 0; i < 2; i++) {
+            const size_t row = row0 + a_row + 64 * i, ka = k0 + a_col, kb = k0 + b_row + 16 * i, col = col0 + b_col;
+            *reinterpret_cast<uint4 *>(&now.a[a_row + 64 * i][a_col]) =
+                chunk<WHOLE>(p.a + row * p.lda + ka, row < p.m ? left_of(p.k, ka) : 0);
+            *reinterpret_cast<uint4 *>(&now.b[b_row + 16 * i][b_col]) =
+                chunk<WHOLE>(p.b + kb * p.ldb + col, kb < p.k ? left_of(p.n, col) : 0);
         }
         __syncthreads();
-        for (unsigned k = 0; k < DEPTH; k += 16) {
+        for (unsigned k = 0; k < BK; k += 16) {
             wm::fragment<wm::matrix_a, 16, 16, 16, half, wm::row_major> a[2];
-            wm::fragment<wm::matrix_b, 16, 16, 16, half, wm::row_major> b[2];
-            for (unsigned i = 0; i < 2; i++) {
-                wm::load_matrix_sync(a[i], &now.a[warp_row + 16 * i][k], DEPTH + PAD);
-                wm::load_matrix_sync(b[i], &now.b[k][warp_col + 16 * i], SIDE + PAD);
-            }
+            wm::fragment<wm::matrix_b, 16, 16, 16, half, wm::row_major> b[4];
+#pragma unroll
             for (unsigned i = 0; i < 2; i++)
-                for (unsigned j = 0; j < 2; j++)
+                wm::load_matrix_sync(a[i], &now.a[warp_row + 16 * i][k], BK + PAD);
+#pragma unroll
+            for (unsigned j = 0; j < 4; j++)
+                wm::load_matrix_sync(b[j], &now.b[k][warp_col + 16 * j], BN + PAD);
+#pragma unroll
+            for (unsigned i = 0; i < 2; i++)
+#pragma unroll
+                for (unsigned j = 0; j < 4; j++)
                     wm::mma_sync(sum[i][j], a[i], b[j], sum[i][j]);
         }
         __syncthreads(); /* before the tiles are written again */
     }
 
     /* Which lane holds which element of a fragment is not ours to know, so C takes a detour over shared memory. */
+#pragma unroll
     for (unsigned i = 0; i < 2; i++)
-        for (unsigned j = 0; j < 2; j++)
-            wm::store_matrix_sync(&result[warp_row + 16 * i][warp_col + 16 * j], sum[i][j], SIDE, wm::mem_row_major);
-    __syncthreads();
-    for (unsigned e = t; e < SIDE * SIDE; e += TC_THREADS) {
-        const size_t row = row0 + e / SIDE, col = col0 + e % SIDE;
-        float *to = p.c + row * p.ldc + col;
-        if (row < p.m && col < p.n)
-            *to = scaled(result[e / SIDE][e % SIDE], p.alpha, p.beta, to);
-    }
+#pragma unroll
+        for (unsigned j = 0; j < 4; j++) {
+            wm::store_matrix_sync(&result[warp][0][0], sum[i][j], 16, wm::mem_row_major);
+            __syncwarp();
+            for (unsigned e = lane; e < 256; e += 32) {
+                const size_t row = row0 + warp_row + 16 * i + e / 16, col = col0 + warp_col + 16 * j + e % 16;
+                float *to = p.c + row * p.ldc + col;
+                if (row < p.m && col < p.n)
+                    *to = scaled(result[warp][e / 16][e % 16], p.alpha, p.beta, to);
+            }
+            __syncwarp();
+        }
 }
 
 cudaError_t launch_wmma(const problem<half> &p, cudaStream_t s)
 {
-    const size_t count = ceil_div(p.m, SIDE) * ceil_div(p.n, SIDE);
+    const size_t count = ceil_div(p.m, BM) * ceil_div(p.n, BN);
     if (count > INT_MAX)
         return cudaErrorInvalidValue;
-    multiply_wmma<<<static_cast<unsigned>(count), TC_THREADS, 0, s>>>(p);
+    const bool aligned = reinterpret_cast<uintptr_t>(p.a) % 16 == 0 && reinterpret_cast<uintptr_t>(p.b) % 16 == 0 &&
+                         p.lda % 8 == 0 && p.ldb % 8 == 0;
+    if (aligned && p.m % BM == 0 && p.n % BN == 0 && p.k % BK == 0)
+        multiply_wmma<true><<<static_cast<unsigned>(count), TC_THREADS, 0, s>>>(p);
+    else
+        multiply_wmma<false><<<static_cast<unsigned>(count), TC_THREADS, 0, s>>>(p);
     return cudaGetLastError();
 }
 
