@@ -63,4 +63,5 @@ class Trials:
 
 def _environment() -> dict[str, str]:
     """This environment, in which `-m grader` is this grader, wherever the course lies."""
-    return {**os.environ, "PYTHONPATH": str(Path(grader.__file__).parent.parent)}
+    folders = [str(Path(grader.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}

@@ -147,9 +147,9 @@ struct Scene {
 typedef std::function<int(Scene &)> Call;
 
 /* Make the call as `how` says on the scene's stream; the first answer that is not 0. */
-template <class How, class Seen> int make(const How *how, Scene &scene, const Call &call, Seen *seen)
+template <class How, class Seen>
+int make(const How *how, uint32_t calls, Scene &scene, const Call &call, Seen *seen)
 {
-    const uint32_t calls = how->calls ? how->calls : 1;
     int status = 0;
     if (!how->graph) {
         for (uint32_t i = 0; i < calls; i++) {
@@ -179,7 +179,8 @@ template <class How, class Seen> int make(const How *how, Scene &scene, const Ca
 
 /*
  * Play a scene: inputs to the device, the call on one stream or two, results and guards back. The result of a second
- * stream lies behind the first one's in `out`. `initial`: what the output holds before; NULL: the poison.
+ * stream, which makes `twin` times as many calls and so is still busy when the first one ends, lies behind the first
+ * one's in `out`. `initial`: what the output holds before; NULL: the poison.
  *
  * How and Seen are a lab's drive_how and drive_seen, which name at least the members that are used here.
  */
@@ -226,7 +227,8 @@ int play(const How *how, const std::vector<Input> &inputs, size_t ws_bytes, void
         for (size_t j = 0; how->delayed && j < inputs.size(); j++)
             cudaMemcpyAsync(scene.in[j]->template as<void>(), late[late.size() - inputs.size() + j], inputs[j].bytes,
                             cudaMemcpyDeviceToDevice, scene.stream);
-        const int status = make(how, scene, call, seen);
+        const uint32_t calls = how->calls ? how->calls : 1;
+        const int status = make(how, i ? calls * how->twin : calls, scene, call, seen);
         seen->status = seen->status ? seen->status : status;
     }
     const cudaError_t ended = cudaDeviceSynchronize();

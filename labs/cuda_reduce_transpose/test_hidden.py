@@ -31,6 +31,7 @@ LENGTHS = [
     (1 << 20) - 1,
     (1 << 20) + 1,
 ]
+TILE_BYTES = 1024
 SHAPES = [1, 7, 31, 32, 33, 63, 65, 1000]
 
 
@@ -175,9 +176,10 @@ def test_one_call_after_the_other(reduce, rng):
 def test_two_streams_at_once(reduce, rng):
     """Two sums at the same time, with a workspace each: a variable on the device would belong to both."""
     numbers = (rng.random(3_000_000, np.float32) * np.arange(3_000_000) / 3e6).astype(np.float32)
-    got = reduce("sum", numbers, case="two streams", twin=1, calls=5)
-    assert_sum(got[:1], numbers, case="the first stream")
-    assert_sum(got[1:], numbers, case="the second stream")
+    for attempt in range(8):
+        got = reduce("sum", numbers, case="two streams", twin=4, calls=8, delayed=1)
+        assert_sum(got[:1], numbers, case=f"the first stream, attempt {attempt + 1}")
+        assert_sum(got[1:], numbers, case=f"the second stream, attempt {attempt + 1}")
 
 
 @points(1)
@@ -404,8 +406,9 @@ def test_sums_load_16_bytes_at_a_time(kernels):
 @category("machine code")
 def test_transposes_go_through_shared_memory(kernels):
     """A tile is loaded by rows and stored by rows of the result: between lies shared memory, and a barrier."""
-    found = [k.name for k in kernels if k.uses("shared memory") and k.uses("barriers")]
-    check(bool(found), "no kernel uses shared memory with a barrier", why="__shared__ float tile[32][33];")
+    tiles = [k for k in kernels if k.uses("shared memory") and k.uses("barriers")]
+    found = [k.name for k in tiles if not k.uses("shuffles") and k.shared_bytes >= TILE_BYTES]
+    check(bool(found), "no kernel keeps a tile in shared memory", expected="__shared__ float tile[32][33];")
 
 
 @points(2)
