@@ -72,8 +72,7 @@ __device__ float number(uint64_t i, uint32_t seed, int kind)
     }
 }
 
-template <typename T>
-__global__ void fill_kernel(T *x, size_t rows, size_t cols, size_t ld, uint32_t seed, int kind)
+template <typename T> __global__ void fill_kernel(T *x, size_t rows, size_t cols, size_t ld, uint32_t seed, int kind)
 {
     for (size_t i = blockIdx.x * size_t(blockDim.x) + threadIdx.x; i < rows * cols; i += size_t(gridDim.x) * blockDim.x)
         x[i / cols * ld + i % cols] = static_cast<T>(number(i, seed, kind));
@@ -145,7 +144,8 @@ static void *symbol(void *library, const char *name)
 
 static int wrong; /* of the rung that is being checked */
 
-static void expect(bool fact, const char *what, size_t a = 0, size_t b = 0, size_t c = 0, double got = 0, double want = 0)
+static void expect(bool fact, const char *what, size_t a = 0, size_t b = 0, size_t c = 0, double got = 0,
+                   double want = 0)
 {
     if (!fact && wrong++ < 8)
         printf("    WRONG: %s (%zu %zu %zu): got %.9g, expected %.9g\n", what, a, b, c, got, want);
@@ -262,7 +262,8 @@ template <typename T>
 __global__ void mismatches(const T *in, size_t rows, size_t cols, size_t ld_in, const T *out, size_t ld_out,
                            unsigned long long *count)
 {
-    for (size_t i = blockIdx.x * size_t(blockDim.x) + threadIdx.x; i < cols * ld_out; i += size_t(gridDim.x) * blockDim.x) {
+    for (size_t i = blockIdx.x * size_t(blockDim.x) + threadIdx.x; i < cols * ld_out;
+         i += size_t(gridDim.x) * blockDim.x) {
         const size_t row = i % ld_out, col = i / ld_out;
         const T want = row < rows ? in[row * ld_in + col] : static_cast<T>(-1);
         if (out[i] != want)
@@ -278,14 +279,15 @@ static void check_transpose(fn *f, size_t rows, size_t cols, size_t ld_in, size_
     array<unsigned long long> count(1);
     fill(in.data + shift, rows, cols, ld_in, 17, UNIFORM);
     OK(cudaMemsetAsync(count.data, 0, sizeof(unsigned long long), stream));
-    run_twice([&] { return f(in.data + shift, rows, cols, ld_in, out.data + shift, ld_out, stream); }, "transpose", rows,
-              cols, ld_in);
+    run_twice([&] { return f(in.data + shift, rows, cols, ld_in, out.data + shift, ld_out, stream); }, "transpose",
+              rows, cols, ld_in);
     mismatches<<<1024, 256, 0, stream>>>(reinterpret_cast<bits *>(in.data + shift), rows, cols, ld_in,
                                          reinterpret_cast<bits *>(out.data + shift), ld_out, count.data);
     OK(cudaStreamSynchronize(stream));
     unsigned long long bad;
     OK(cudaMemcpy(&bad, count.data, sizeof bad, cudaMemcpyDeviceToHost));
-    expect(bad == 0, sizeof(T) == 4 ? "transpose f32" : "transpose f16", rows, cols, shift, static_cast<double>(bad), 0);
+    expect(bad == 0, sizeof(T) == 4 ? "transpose f32" : "transpose f16", rows, cols, shift, static_cast<double>(bad),
+           0);
 }
 
 static void line(const char *name, const char *what, double bytes, const duel &d)
@@ -334,19 +336,28 @@ static void ladder_redtr(const char *name, void *library)
     array<unsigned char> ws(f.bytes(n));
     fill(in.data, 1, n, n, 3, UNIFORM);
     for (size_t size : {n, n / 4, size_t(100000)}) {
-        auto copy = [&](int) { OK(cudaMemcpyAsync(out.data, in.data, size / 2 * sizeof(float), cudaMemcpyDeviceToDevice, stream)); };
+        auto copy = [&](int) {
+            OK(cudaMemcpyAsync(out.data, in.data, size / 2 * sizeof(float), cudaMemcpyDeviceToDevice, stream));
+        };
         char what[64];
         snprintf(what, sizeof what, "sum n=%zu", size);
-        line(name, what, 4.0 * size, compare([&](int) { f.sum(in.data, size, out.data, ws.data, f.bytes(size), stream); }, copy));
+        line(name, what, 4.0 * size,
+             compare([&](int) { f.sum(in.data, size, out.data, ws.data, f.bytes(size), stream); }, copy));
         snprintf(what, sizeof what, "max n=%zu", size);
-        line(name, what, 4.0 * size, compare([&](int) { f.max(in.data, size, out.data, ws.data, f.bytes(size), stream); }, copy));
+        line(name, what, 4.0 * size,
+             compare([&](int) { f.max(in.data, size, out.data, ws.data, f.bytes(size), stream); }, copy));
     }
     auto copy = [&](size_t elements) {
-        return [&, elements](int) { OK(cudaMemcpyAsync(out.data, in.data, elements * sizeof(float), cudaMemcpyDeviceToDevice, stream)); };
+        return [&, elements](int) {
+            OK(cudaMemcpyAsync(out.data, in.data, elements * sizeof(float), cudaMemcpyDeviceToDevice, stream));
+        };
     };
-    line(name, "warp sums, 2^23 rows", 4.0 * n, compare([&](int) { f.warps(in.data, out.data, n / 32, stream); }, copy(n / 2)));
-    line(name, "row sums, 65536 x 4096", 4.0 * n, compare([&](int) { f.rows(in.data, 65536, 4096, 4096, out.data, stream); }, copy(n / 2)));
-    line(name, "row sums, 2^20 x 256", 4.0 * n, compare([&](int) { f.rows(in.data, size_t(1) << 20, 256, 256, out.data, stream); }, copy(n / 2)));
+    line(name, "warp sums, 2^23 rows", 4.0 * n,
+         compare([&](int) { f.warps(in.data, out.data, n / 32, stream); }, copy(n / 2)));
+    line(name, "row sums, 65536 x 4096", 4.0 * n,
+         compare([&](int) { f.rows(in.data, 65536, 4096, 4096, out.data, stream); }, copy(n / 2)));
+    line(name, "row sums, 2^20 x 256", 4.0 * n,
+         compare([&](int) { f.rows(in.data, size_t(1) << 20, 256, 256, out.data, stream); }, copy(n / 2)));
     const size_t shapes[][2] = {{16384, 16384}, {8192, 8192}, {10000, 12000}, {8191, 8193}, {1000, 100000}};
     for (auto &s : shapes) {
         char what[64];
@@ -362,16 +373,17 @@ static void ladder_redtr(const char *name, void *library)
 
 struct tcgemm {
     size_t (*bytes)(size_t, size_t, size_t);
-    int (*half_)(size_t, size_t, size_t, float, const void *, size_t, const void *, size_t, float, float *, size_t, void *,
-                 size_t, cudaStream_t);
+    int (*half_)(size_t, size_t, size_t, float, const void *, size_t, const void *, size_t, float, float *, size_t,
+                 void *, size_t, cudaStream_t);
     int (*single)(size_t, size_t, size_t, float, const float *, size_t, const float *, size_t, float, float *, size_t,
                   cudaStream_t);
 };
 
 /* Rows `first`, first + stride, ... of C against sums in double precision; counts elements outside the bound. */
 template <typename T>
-__global__ void errors(size_t m, size_t n, size_t k, float alpha, const T *a, size_t lda, const T *b, size_t ldb, float beta,
-                       const float *before, const float *c, size_t ldc, size_t stride, unsigned long long *count)
+__global__ void errors(size_t m, size_t n, size_t k, float alpha, const T *a, size_t lda, const T *b, size_t ldb,
+                       float beta, const float *before, const float *c, size_t ldc, size_t stride,
+                       unsigned long long *count)
 {
     const size_t col = blockIdx.x * size_t(blockDim.x) + threadIdx.x, row = blockIdx.y * stride;
     if (row >= m || col >= ldc)
@@ -384,19 +396,21 @@ __global__ void errors(size_t m, size_t n, size_t k, float alpha, const T *a, si
     }
     double sum = 0, size = 0;
     for (size_t q = 0; q < k; q++) {
-        const double product = static_cast<double>(static_cast<float>(a[row * lda + q])) * static_cast<float>(b[q * ldb + col]);
+        const double product =
+            static_cast<double>(static_cast<float>(a[row * lda + q])) * static_cast<float>(b[q * ldb + col]);
         sum += product;
         size += fabs(product);
     }
     const double old = beta == 0.0f ? 0.0 : static_cast<double>(beta) * before[row * ldc + col];
-    const double u = 1.0 / 16777216, bound = (16 * sqrt(static_cast<double>(k)) + k / 4.0) * u * fabs(alpha) * size + 4 * u * (fabs(old) + fabs(alpha * sum));
+    const double u = 1.0 / 16777216, bound = (16 * sqrt(static_cast<double>(k)) + k / 4.0) * u * fabs(alpha) * size +
+                                             4 * u * (fabs(old) + fabs(alpha * sum));
     if (!(fabs(alpha * sum + old - got) <= bound))
         atomicAdd(count, 1ull);
 }
 
 template <typename T>
-static void check_product(const tcgemm &f, size_t m, size_t n, size_t k, size_t pad_a, size_t pad_b, size_t pad_c, size_t shift,
-                          float alpha, float beta, numbers kind, size_t rows)
+static void check_product(const tcgemm &f, size_t m, size_t n, size_t k, size_t pad_a, size_t pad_b, size_t pad_c,
+                          size_t shift, float alpha, float beta, numbers kind, size_t rows)
 {
     const bool is_half = sizeof(T) == 2;
     const size_t lda = k + pad_a, ldb = n + pad_b, ldc = n + pad_c, bytes = is_half ? f.bytes(m, n, k) : 0;
@@ -414,7 +428,8 @@ static void check_product(const tcgemm &f, size_t m, size_t n, size_t k, size_t 
             cudaMemcpyAsync(c.data, before.data, m * ldc * sizeof(float), cudaMemcpyDeviceToDevice, stream);
         if (copied != cudaSuccess)
             return static_cast<int>(copied);
-        return is_half ? f.half_(m, n, k, alpha, a.data + shift, lda, b.data + shift, ldb, beta, c.data, ldc, ws.data, bytes, stream)
+        return is_half ? f.half_(m, n, k, alpha, a.data + shift, lda, b.data + shift, ldb, beta, c.data, ldc, ws.data,
+                                 bytes, stream)
                        : f.single(m, n, k, alpha, reinterpret_cast<const float *>(a.data + shift), lda,
                                   reinterpret_cast<const float *>(b.data + shift), ldb, beta, c.data, ldc, stream);
     };
@@ -423,7 +438,8 @@ static void check_product(const tcgemm &f, size_t m, size_t n, size_t k, size_t 
         return;
     const size_t checked = std::min(m, rows);
     errors<<<dim3(static_cast<unsigned>((ldc + 127) / 128), static_cast<unsigned>(checked)), 128, 0, stream>>>(
-        m, n, k, alpha, a.data + shift, lda, b.data + shift, ldb, beta, before.data, c.data, ldc, m / checked, count.data);
+        m, n, k, alpha, a.data + shift, lda, b.data + shift, ldb, beta, before.data, c.data, ldc, m / checked,
+        count.data);
     OK(cudaStreamSynchronize(stream));
     unsigned long long bad;
     OK(cudaMemcpy(&bad, count.data, sizeof bad, cudaMemcpyDeviceToHost));
@@ -460,7 +476,8 @@ static void blas_single(size_t m, size_t n, size_t k, const float *a, const floa
 #ifdef WITH_CUBLAS
     const float alpha = 1, beta = 0;
     const int sm = static_cast<int>(m), sn = static_cast<int>(n), sk = static_cast<int>(k);
-    if (cublasSgemm(blas, CUBLAS_OP_N, CUBLAS_OP_N, sn, sm, sk, &alpha, b, sn, a, sk, &beta, c, sn) != CUBLAS_STATUS_SUCCESS)
+    if (cublasSgemm(blas, CUBLAS_OP_N, CUBLAS_OP_N, sn, sm, sk, &alpha, b, sn, a, sk, &beta, c, sn) !=
+        CUBLAS_STATUS_SUCCESS)
         printf("cublasSgemm failed\n");
 #else
     (void)m, (void)n, (void)k, (void)a, (void)b, (void)c;
@@ -477,7 +494,8 @@ static void ladder_tcgemm(const char *name, void *library)
     const size_t sides[] = {1, 7, 15, 16, 17, 33, 64, 100, 127, 128, 129, 255, 256};
     for (size_t m : sides)
         for (size_t n : sides)
-            for (size_t k : {size_t(1), size_t(8), size_t(31), size_t(32), size_t(33), size_t(96), size_t(100), size_t(1000)}) {
+            for (size_t k :
+                 {size_t(1), size_t(8), size_t(31), size_t(32), size_t(33), size_t(96), size_t(100), size_t(1000)}) {
                 if ((m + 3 * n + 5 * k) % 4) /* a quarter of them is enough */
                     continue;
                 const size_t pad = (m + n + k) % 3 * 4, shift = (m + n) % 5 == 0; /* aligned or not, as it comes */
@@ -495,8 +513,8 @@ static void ladder_tcgemm(const char *name, void *library)
     check_product<half>(f, 8192, 16, 8192, 0, 0, 0, 0, 1, 0, UNIFORM, 64);
     check_product<half>(f, 1000, 1000, 1000, 0, 0, 0, 0, 1, 0, WHOLE_NUMBERS, all);
     check_product<half>(f, 4096, 1024, 4096, 0, 0, 0, 0, 1, 0, UNIFORM, 64);
-    check_product<half>(f, 2050, 2049, 2047, 0, 0, 0, 0, 1, 1, UNIFORM, 64);   /* large, nothing aligned */
-    check_product<half>(f, 2050, 2056, 2040, 0, 0, 0, 0, 1, 1, UNIFORM, 64);   /* large, aligned, not whole */
+    check_product<half>(f, 2050, 2049, 2047, 0, 0, 0, 0, 1, 1, UNIFORM, 64); /* large, nothing aligned */
+    check_product<half>(f, 2050, 2056, 2040, 0, 0, 0, 0, 1, 1, UNIFORM, 64); /* large, aligned, not whole */
     check_product<half>(f, 4096, 4096, 4096, 0, 0, 0, 0, 1, 0, SIGNED, 128);
     check_product<float>(f, 2048, 2048, 2048, 0, 0, 0, 0, 1, 1, SIGNED, 64);
     check_product<half>(f, 0, 5, 5, 0, 0, 0, 0, 1, 1, UNIFORM, 1);
@@ -509,9 +527,9 @@ static void ladder_tcgemm(const char *name, void *library)
     array<float> c(most * most);
     fill(a.data, 1, a.count, a.count, 1, SIGNED);
     fill(b.data, 1, b.count, b.count, 2, SIGNED);
-    const size_t shapes[][3] = {{1024, 1024, 1024}, {1000, 1000, 1000}, {2048, 2048, 2048}, {4096, 1024, 4096},
-                                {128, 128, 32768},  {8192, 16, 8192},   {4095, 4095, 4095}, {4096, 4096, 4096},
-                                {8192, 8192, 8192}};
+    const size_t shapes[][3] = {{1024, 1024, 1024}, {1000, 1000, 1000}, {2048, 2048, 2048},
+                                {4096, 1024, 4096}, {128, 128, 32768},  {8192, 16, 8192},
+                                {4095, 4095, 4095}, {4096, 4096, 4096}, {8192, 8192, 8192}};
     for (auto &s : shapes) {
         const size_t m = s[0], n = s[1], k = s[2], bytes = f.bytes(m, n, k);
         const double flops = 2.0 * m * n * k;
@@ -522,7 +540,8 @@ static void ladder_tcgemm(const char *name, void *library)
         auto at = [&](int i) { return static_cast<size_t>(i) % std::min<size_t>(turns, 16); };
         const duel d = compare(
             [&](int i) {
-                f.half_(m, n, k, 1, a.data + at(i) * m * k, k, b.data + at(i) * k * n, n, 0, c.data, n, ws.data, bytes, stream);
+                f.half_(m, n, k, 1, a.data + at(i) * m * k, k, b.data + at(i) * k * n, n, 0, c.data, n, ws.data, bytes,
+                        stream);
             },
             [&](int i) { blas_half(m, n, k, a.data + at(i) * m * k, b.data + at(i) * k * n, c.data); }, 0.02);
         OK(cudaStreamSynchronize(stream));

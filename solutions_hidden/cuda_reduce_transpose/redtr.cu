@@ -319,8 +319,8 @@ constexpr unsigned SMALL = 32;
 
 /* For pointers or leading dimensions that vectors cannot use: tiles of 32 x 32, with the usual column of padding. */
 template <typename T>
-__global__ void __launch_bounds__(THREADS) transpose_elements(const T *in, size_t rows, size_t cols, size_t ld_in, T *out,
-                                                              size_t ld_out, size_t across, size_t tiles)
+__global__ void __launch_bounds__(THREADS) transpose_elements(const T *in, size_t rows, size_t cols, size_t ld_in,
+                                                              T *out, size_t ld_out, size_t across, size_t tiles)
 {
     __shared__ T tile[SMALL][SMALL + 1];
     const unsigned x = threadIdx.x % SMALL, y = threadIdx.x / SMALL;
@@ -355,8 +355,7 @@ int transpose(const T *in, size_t rows, size_t cols, size_t ld_in, T *out, size_
         return cudaErrorInvalidValue;
     if (fits_vectors<vec>(in, ld_in) && fits_vectors<vec>(out, ld_out)) {
         const size_t across = ceil_div(cols, TILE), tiles = across * ceil_div(rows, TILE);
-        transpose_quads<T, vec>
-            <<<grid_of(tiles), THREADS, 0, s>>>(in, rows, cols, ld_in, out, ld_out, across, tiles);
+        transpose_quads<T, vec><<<grid_of(tiles), THREADS, 0, s>>>(in, rows, cols, ld_in, out, ld_out, across, tiles);
     } else {
         const size_t across = ceil_div(cols, SMALL), tiles = across * ceil_div(rows, SMALL);
         transpose_elements<T><<<grid_of(tiles), THREADS, 0, s>>>(in, rows, cols, ld_in, out, ld_out, across, tiles);

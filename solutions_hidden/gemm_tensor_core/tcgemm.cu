@@ -283,7 +283,8 @@ __global__ void __launch_bounds__(S::THREADS) multiply(const problem<half> p, si
 #pragma unroll
                 for (unsigned c = 0; c < S::WN / 8; c++) {
                     const unsigned column = r % 2 ? S::WN / 8 - 1 - c : c; /* back and forth: operands are used again */
-                    multiply_add(sum[r][column], operands[step % 2].a[r], operands[step % 2].b[column / 2][column % 2 * 2],
+                    multiply_add(sum[r][column], operands[step % 2].a[r],
+                                 operands[step % 2].b[column / 2][column % 2 * 2],
                                  operands[step % 2].b[column / 2][column % 2 * 2 + 1]);
                 }
         }
@@ -363,9 +364,9 @@ unsigned plain_grid(size_t elements)
 #define SMALL_SHAPE 64, 64, 64, 32, 32, 4
 #endif
 
-using big = shape<BIG_SHAPE>;                          /* 144 KiB of shared memory: sm_80, sm_90 */
-using lean = shape<big::BM, big::BN, 32, 64, 64, 4>;   /* the same tiles in 96 KiB: sm_86, sm_89 have 99 */
-using small = shape<SMALL_SHAPE>;                      /* 64 KiB, and four times as many tiles at least */
+using big = shape<BIG_SHAPE>;                        /* 144 KiB of shared memory: sm_80, sm_90 */
+using lean = shape<big::BM, big::BN, 32, 64, 64, 4>; /* the same tiles in 96 KiB: sm_86, sm_89 have 99 */
+using small = shape<SMALL_SHAPE>;                    /* 64 KiB, and eight times as many tiles */
 
 constexpr size_t ENOUGH_TILES = 96;   /* big ones: about as many as a large GPU computes at a time */
 constexpr size_t ENOUGH_BLOCKS = 256; /* small ones: two for each multiprocessor */
@@ -471,7 +472,8 @@ template <bool WHOLE> __global__ void __launch_bounds__(THREADS, WHOLE ? 2 : 1) 
     __shared__ stage stages[2];
     const unsigned t = threadIdx.x, x = t % SIDE, y = t / SIDE;
     const unsigned across = static_cast<unsigned>((p.n + BN - 1) / BN);
-    const size_t row0 = static_cast<size_t>(blockIdx.x / across) * BM, col0 = static_cast<size_t>(blockIdx.x % across) * BN;
+    const size_t row0 = static_cast<size_t>(blockIdx.x / across) * BM,
+                 col0 = static_cast<size_t>(blockIdx.x % across) * BN;
     const unsigned a_row = t / 4, a_col = t % 4 * 4, b_row = t / 32, b_col = t % 32 * 4;
 
     const float *from_a = p.a + (row0 + a_row) * p.lda + a_col, *from_b = p.b + b_row * p.ldb + col0 + b_col;
@@ -511,8 +513,10 @@ template <bool WHOLE> __global__ void __launch_bounds__(THREADS, WHOLE ? 2 : 1) 
             float a[8], b[8];
 #pragma unroll
             for (unsigned h = 0; h < 2; h++) {
-                *reinterpret_cast<float4 *>(a + 4 * h) = *reinterpret_cast<const float4 *>(&stages[now].a[k][64 * h + 4 * y]);
-                *reinterpret_cast<float4 *>(b + 4 * h) = *reinterpret_cast<const float4 *>(&stages[now].b[k][64 * h + 4 * x]);
+                *reinterpret_cast<float4 *>(a + 4 * h) =
+                    *reinterpret_cast<const float4 *>(&stages[now].a[k][64 * h + 4 * y]);
+                *reinterpret_cast<float4 *>(b + 4 * h) =
+                    *reinterpret_cast<const float4 *>(&stages[now].b[k][64 * h + 4 * x]);
             }
 #pragma unroll
             for (unsigned i = 0; i < 8; i++)
@@ -593,8 +597,8 @@ size_t tc_workspace_bytes(size_t m, size_t n, size_t k)
 int tc_hgemm(size_t m, size_t n, size_t k, float alpha, const void *d_A, size_t lda, const void *d_B, size_t ldb,
              float beta, float *d_C, size_t ldc, void *d_ws, size_t ws_bytes, cudaStream_t s)
 {
-    const problem<half> p = {m,   n,  k,   alpha, beta, static_cast<const half *>(d_A), lda, static_cast<const half *>(d_B),
-                             ldb, d_C, ldc};
+    const problem<half> p = {
+        m, n, k, alpha, beta, static_cast<const half *>(d_A), lda, static_cast<const half *>(d_B), ldb, d_C, ldc};
     const size_t needed = tc_workspace_bytes(m, n, k);
     if (!is_valid(p) || ws_bytes < needed || (needed != 0 && !d_ws))
         return cudaErrorInvalidValue;

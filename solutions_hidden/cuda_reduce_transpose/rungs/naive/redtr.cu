@@ -66,7 +66,8 @@ template <typename op> __global__ void __launch_bounds__(THREADS) reduce(const f
     __shared__ float value[THREADS];
     const unsigned t = threadIdx.x;
     float result = op::identity();
-    for (size_t first = static_cast<size_t>(blockIdx.x) * THREADS; first < n; first += static_cast<size_t>(gridDim.x) * THREADS) {
+    for (size_t first = static_cast<size_t>(blockIdx.x) * THREADS; first < n;
+         first += static_cast<size_t>(gridDim.x) * THREADS) {
         value[t] = first + t < n ? in[first + t] : op::identity();
         __syncthreads();
         for (unsigned distance = 1; distance < THREADS; distance *= 2) {
@@ -123,8 +124,8 @@ __global__ void __launch_bounds__(THREADS) sum_rows(const float *in, size_t rows
 constexpr unsigned TILE = 32;
 
 template <typename T>
-__global__ void __launch_bounds__(THREADS) transpose(const T *in, size_t rows, size_t cols, size_t ld_in, T *out,
-                                                     size_t ld_out, size_t across, size_t tiles)
+__global__ void __launch_bounds__(THREADS)
+    transpose(const T *in, size_t rows, size_t cols, size_t ld_in, T *out, size_t ld_out, size_t across, size_t tiles)
 {
     for (size_t t = blockIdx.x; t < tiles; t += gridDim.x) {
         const size_t col = t % across * TILE + threadIdx.x % TILE;

@@ -124,8 +124,8 @@ __global__ void __launch_bounds__(THREADS) sum_rows(const float *in, size_t rows
 constexpr unsigned TILE = 32;
 
 template <typename T>
-__global__ void __launch_bounds__(THREADS) transpose(const T *in, size_t rows, size_t cols, size_t ld_in, T *out,
-                                                     size_t ld_out, size_t across, size_t tiles)
+__global__ void __launch_bounds__(THREADS)
+    transpose(const T *in, size_t rows, size_t cols, size_t ld_in, T *out, size_t ld_out, size_t across, size_t tiles)
 {
     __shared__ T tile[TILE][TILE + 1];
     const unsigned x = threadIdx.x % TILE, y = threadIdx.x / TILE;

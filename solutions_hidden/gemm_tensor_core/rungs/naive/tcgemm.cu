@@ -98,8 +98,8 @@ size_t tc_workspace_bytes(size_t, size_t, size_t)
 int tc_hgemm(size_t m, size_t n, size_t k, float alpha, const void *d_A, size_t lda, const void *d_B, size_t ldb,
              float beta, float *d_C, size_t ldc, void *, size_t, cudaStream_t s)
 {
-    const problem<half> p = {m,   n,  k,   alpha, beta, static_cast<const half *>(d_A), lda, static_cast<const half *>(d_B),
-                             ldb, d_C, ldc};
+    const problem<half> p = {
+        m, n, k, alpha, beta, static_cast<const half *>(d_A), lda, static_cast<const half *>(d_B), ldb, d_C, ldc};
     cudaError_t error;
     if (!is_valid(p))
         return cudaErrorInvalidValue;

@@ -1,6 +1,6 @@
 /*
- * Rung 2, shared memory (V1): tiles of both operands in shared memory, 4 x 4 sums in the registers of each thread. Halves
- * become floats on the way in, and the ordinary cores do the work.
+ * Rung 2, shared memory (V1): tiles of both operands in shared memory, 4 x 4 sums in the registers of each thread.
+ * Halves become floats on the way in, and the ordinary cores do the work.
  */
 #include "tcgemm.h"
 
@@ -57,7 +57,8 @@ template <typename T> __global__ void __launch_bounds__(THREADS) multiply_shared
         for (unsigned i = 0; i < 4; i++) {
             const size_t row = row0 + y + 16 * i, ka = k0 + x, kb = k0 + t / TILE + 4 * i, col = col0 + t % TILE;
             tile_a[x][y + 16 * i] = row < p.m && ka < p.k ? static_cast<float>(p.a[row * p.lda + ka]) : 0.0f;
-            tile_b[t / TILE + 4 * i][t % TILE] = kb < p.k && col < p.n ? static_cast<float>(p.b[kb * p.ldb + col]) : 0.0f;
+            tile_b[t / TILE + 4 * i][t % TILE] =
+                kb < p.k && col < p.n ? static_cast<float>(p.b[kb * p.ldb + col]) : 0.0f;
         }
         __syncthreads();
         for (unsigned k = 0; k < STEP; k++) {
@@ -126,8 +127,8 @@ size_t tc_workspace_bytes(size_t, size_t, size_t)
 int tc_hgemm(size_t m, size_t n, size_t k, float alpha, const void *d_A, size_t lda, const void *d_B, size_t ldb,
              float beta, float *d_C, size_t ldc, void *, size_t, cudaStream_t s)
 {
-    const problem<half> p = {m,   n,  k,   alpha, beta, static_cast<const half *>(d_A), lda, static_cast<const half *>(d_B),
-                             ldb, d_C, ldc};
+    const problem<half> p = {
+        m, n, k, alpha, beta, static_cast<const half *>(d_A), lda, static_cast<const half *>(d_B), ldb, d_C, ldc};
     cudaError_t error;
     if (!is_valid(p))
         return cudaErrorInvalidValue;

@@ -1,6 +1,6 @@
 /*
- * Rung 3, wmma (V2): the tensor cores, through nvcuda::wmma. A step is loaded, then multiplied, then the next is loaded:
- * most of the time the tensor cores wait for memory.
+ * Rung 3, wmma (V2): the tensor cores, through nvcuda::wmma. A step is loaded, then multiplied, then the next is
+ * loaded: most of the time the tensor cores wait for memory.
  */
 #include "tcgemm.h"
 
@@ -59,7 +59,8 @@ template <typename T> __global__ void __launch_bounds__(THREADS) multiply_shared
         for (unsigned i = 0; i < 4; i++) {
             const size_t row = row0 + y + 16 * i, ka = k0 + x, kb = k0 + t / TILE + 4 * i, col = col0 + t % TILE;
             tile_a[x][y + 16 * i] = row < p.m && ka < p.k ? static_cast<float>(p.a[row * p.lda + ka]) : 0.0f;
-            tile_b[t / TILE + 4 * i][t % TILE] = kb < p.k && col < p.n ? static_cast<float>(p.b[kb * p.ldb + col]) : 0.0f;
+            tile_b[t / TILE + 4 * i][t % TILE] =
+                kb < p.k && col < p.n ? static_cast<float>(p.b[kb * p.ldb + col]) : 0.0f;
         }
         __syncthreads();
         for (unsigned k = 0; k < STEP; k++) {
@@ -116,8 +117,8 @@ __device__ size_t left_of(size_t size, size_t at)
 
 /*
  * A block of eight warps computes 128 x 128 of C, each warp 32 x 64 of it as 2 x 4 fragments. The fragments are loaded
- * from shared memory: load_matrix_sync wants rows that begin at multiples of 16 bytes, and matrices in global memory need
- * not have them. Eight halves of padding keep that alignment and move the rows to different banks.
+ * from shared memory: load_matrix_sync wants rows that begin at multiples of 16 bytes, and matrices in global memory
+ * need not have them. Eight halves of padding keep that alignment and move the rows to different banks.
  */
 constexpr unsigned BM = 128, BN = 128, BK = 32, PAD = 8, WARPS = 8, TC_THREADS = 32 * WARPS;
 
@@ -236,8 +237,8 @@ size_t tc_workspace_bytes(size_t, size_t, size_t)
 int tc_hgemm(size_t m, size_t n, size_t k, float alpha, const void *d_A, size_t lda, const void *d_B, size_t ldb,
              float beta, float *d_C, size_t ldc, void *, size_t, cudaStream_t s)
 {
-    const problem<half> p = {m,   n,  k,   alpha, beta, static_cast<const half *>(d_A), lda, static_cast<const half *>(d_B),
-                             ldb, d_C, ldc};
+    const problem<half> p = {
+        m, n, k, alpha, beta, static_cast<const half *>(d_A), lda, static_cast<const half *>(d_B), ldb, d_C, ldc};
     cudaError_t error;
     if (!is_valid(p))
         return cudaErrorInvalidValue;
