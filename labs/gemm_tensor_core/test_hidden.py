@@ -78,14 +78,11 @@ def test_skinny_matrices(hgemm, rng):
 @points(3)
 def test_leading_dimensions(hgemm, rng):
     """Rows that are further apart than they are long; NaN lies between and belongs to nobody."""
-    for extra in [(1, 0, 0), (0, 1, 0), (0, 0, 1), (8, 16, 4), (3, 5, 7)]:
-        for m, n, k in [(64, 64, 64), (33, 129, 65)]:
-            a, b, case = (
-                halves(rng, m, k),
-                halves(rng, k, n),
-                f"{m} x {n} x {k}, lda, ldb, ldc longer by {extra}",
-            )
-            assert_product(hgemm(a, b, case=case, extra=extra).c, a, b, 1, 0, np.zeros((m, n)), case=case)
+    wide = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (8, 16, 4), (3, 5, 7)]
+    cases = [(size, extra) for extra in wide for size in [(64, 64, 64), (33, 129, 65)]]
+    for (m, n, k), extra in [*cases, ((60, 60, 60), (4, 4, 4)), ((130, 124, 252), (4, 4, 4))]:
+        a, b, case = halves(rng, m, k), halves(rng, k, n), f"{m} x {n} x {k}, lda, ldb, ldc longer by {extra}"
+        assert_product(hgemm(a, b, case=case, extra=extra).c, a, b, 1, 0, np.zeros((m, n)), case=case)
 
 
 @points(2)
