@@ -40,12 +40,15 @@ class Cache:
 
 @dataclass(frozen=True)
 class Counts:
-    """Events inside the function: instructions, data accesses, misses of the first and of the last level."""
+    """Events inside the function: instructions, data accesses, misses of the first and of the last level; and, where
+    they were asked for, conditional jumps and those that the simulated predictor got wrong."""
 
     instructions: int
     accesses: int
     d1_misses: int
     ll_misses: int
+    branches: int = 0
+    mispredicted: int = 0
 
 
 class Simulator:
@@ -56,15 +59,24 @@ class Simulator:
         self._spec = spec
         self._interface = interface
 
-    def call(self, function: str, *arguments: Any, cache: Cache | None = None) -> Counts:
+    def call(
+        self,
+        function: str,
+        *arguments: Any,
+        cache: Cache | None = None,
+        inside: str | None = None,
+        branches: bool = False,
+    ) -> Counts:
         """Simulate one call; outputs are written back as for a real one. It cannot start threads.
 
-        Raises NotJudged without valgrind, CheckFailed when the call fails on the simulated machine.
+        What happens in `inside` is counted, a function that `function` calls; without it, all of the call. With
+        `branches` jumps are simulated too (a two-level predictor of 16384 counters). Raises NotJudged without
+        valgrind, CheckFailed when the call fails on the simulated machine.
         """
         program = _program()
         invocations = [Invocation(function, arguments)]
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
-        spec = self._confined(program, function, cache or Cache(), write_end, invocations)
+        spec = self._confined(program, inside or function, cache or Cache(), branches, write_end, invocations)
         try:
             guest = self._start(spec)
             os.close(write_end)
@@ -88,7 +100,13 @@ class Simulator:
         return parse(log)
 
     def _confined(
-        self, program: Path, function: str, cache: Cache, log_fd: int, invocations: list[Invocation]
+        self,
+        program: Path,
+        counted: str,
+        cache: Cache,
+        branches: bool,
+        log_fd: int,
+        invocations: list[Invocation],
     ) -> GuestSpec:
         first, last = (",".join(str(number) for number in level) for level in (cache.d1, cache.ll))
         return replace(
@@ -104,7 +122,8 @@ class Simulator:
                     f"--log-fd={log_fd}",
                 ),
                 *("--cache-sim=yes", f"--D1={first}", "--I1=32768,8,64", f"--LL={last}"),
-                f"--toggle-collect={function}",
+                f"--branch-sim={'yes' if branches else 'no'}",
+                f"--toggle-collect={counted}",
             ),
             pass_fds=(log_fd,),
             limits=replace(
@@ -138,6 +157,8 @@ def parse(log: str) -> Counts:
         accesses=counts["Dr"] + counts["Dw"],
         d1_misses=counts["D1mr"] + counts["D1mw"],
         ll_misses=counts["DLmr"] + counts["DLmw"],
+        branches=counts.get("Bc", 0),
+        mispredicted=counts.get("Bcm", 0),
     )
 
 
