@@ -59,6 +59,10 @@ class Simulator:
         self._spec = spec
         self._interface = interface
 
+    def struct(self, name: str) -> Any:
+        """A zeroed struct of the lab's header, passed by pointer; see `Library.struct`."""
+        return self._interface.ffi.new(f"{name} *")
+
     def call(
         self,
         function: str,

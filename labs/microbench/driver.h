@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 int64_t drive_chase(void *nodes, size_t stride, const uint32_t *next, size_t n, size_t start, uint64_t loads);
-int drive_measure_real(uint64_t rounds, uint64_t min_ns, uint32_t reps, mb_stat *out);
+int drive_measure(uint64_t min_ns, uint32_t reps, mb_stat *out);
+int drive_measure_nothing(uint64_t min_ns, uint32_t reps, mb_stat *out);
 long drive_peak_kib(void);
 
 #endif

@@ -23,6 +23,7 @@ enum { ROOM = 1 << 16, MAX_SCRIPT = 4096 };
 
 static clock_event log_of[ROOM];
 static atomic_size_t logged;
+static atomic_long threads_alive;
 static long threads_left = -1; /* threads that may still be started; negative: any number */
 
 static struct {
@@ -60,6 +61,7 @@ void clock_real(double factor)
     speed = factor;
     real_start = real_now(CLOCK_MONOTONIC);
     threads_left = -1;
+    atomic_store(&threads_alive, 0);
     atomic_store(&logged, 0);
 }
 
@@ -67,6 +69,12 @@ void clock_real(double factor)
 void clock_fail_thread(long nth)
 {
     threads_left = nth;
+}
+
+/* Threads that were started and neither joined nor detached. */
+long clock_threads(void)
+{
+    return atomic_load(&threads_alive);
 }
 
 /* Copies what has happened, at most `room` events of it, and returns how many there were. */
@@ -193,5 +201,16 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
     if (threads_left > 0)
         threads_left--;
     note(THREAD, 0, 0, 0);
-    return __real_pthread_create(thread, attributes, run, argument);
+    int error = __real_pthread_create(thread, attributes, run, argument);
+    atomic_fetch_add(&threads_alive, error == 0);
+    return error;
+}
+
+int __real_pthread_join(pthread_t thread, void **result);
+
+int __wrap_pthread_join(pthread_t thread, void **result)
+{
+    int error = __real_pthread_join(thread, result);
+    atomic_fetch_sub(&threads_alive, error == 0);
+    return error;
 }

@@ -16,6 +16,7 @@ typedef struct {
 
 void clock_real(double speed);
 void clock_fail_thread(long nth);
+long clock_threads(void);
 size_t clock_log(clock_event *events, size_t room);
 int clock_scripted(int64_t start_ns, const int64_t *steps, size_t nsteps, double ns_per_op, const double *slow,
                    size_t nslow, uint64_t min_ns, uint32_t reps, mb_stat *out);

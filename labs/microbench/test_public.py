@@ -82,7 +82,7 @@ def test_overhead_of_a_scripted_clock(library):
 
 
 @must
-@points(3)
+@points(2)
 @variant("faults")
 @pytest.mark.parametrize("ns_per_op", [1000.0, 3.0, 0.5])
 def test_a_steady_clock(scripted, ns_per_op):
