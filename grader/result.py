@@ -231,7 +231,9 @@ class Result(_Record):
     duels: list[Duel]
     evidence: list[Evidence] = Field(default_factory=list, max_length=64, description="Shown, never judged")
     series: list[Series] = Field(
-        default_factory=list, max_length=16, description="What the submission measured, drawn and never judged"
+        default_factory=list,
+        max_length=16,
+        description="What the submission measured, drawn and never judged",
     )
     sandbox: Sandbox
     machine: Machine

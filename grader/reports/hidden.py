@@ -15,7 +15,7 @@ HINT = (
 
 
 def for_students(result: Result) -> Result:
-    """The document without what hidden tests give away: ids, messages, failures, evidence and series, titles of their duels.
+    """The document without what hidden tests give away: ids, messages, failures, evidence, series, titles of duels.
 
     Why a hidden test was not judged stays: that is about the machine, not about the test.
     """

@@ -121,7 +121,7 @@ def slowest(duel: Duel) -> str:
     if worst.ratio >= 0.9 * best:
         return ""
     if duel.compares == "values":
-        values = " against ".join(f"{rate(value)} {duel.unit}" for value in (worst.submission_rate, worst.reference_rate))
+        values = f"{rate(worst.submission_rate)} against {rate(worst.reference_rate)} {duel.unit}"
         return f"farthest from the reference: {worst.name}, {values}"
     return f"slowest: {worst.name}, {ratio_down(worst.ratio)}"
 

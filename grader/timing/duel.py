@@ -258,9 +258,7 @@ def _outcome(
     )
     if rules.compares == "values":  # there are no times, and no rate of the whole
         ratio = agreement.overall(tally.by_case.values()) if tally.by_case else None
-        each = tuple(
-            _agreed(case, tally.by_case[case.name]) for case in cases if case.name in tally.by_case
-        )
+        each = tuple(_agreed(case, tally.by_case[case.name]) for case in cases if case.name in tally.by_case)
         return Outcome(
             verdict, reason, ratio, interval, len(tally.ratios), taken_elsewhere=elsewhere, cases=each
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +50,9 @@ def log(library: Library) -> list[Event]:
 def check_clocks(events: list[Event], case: str) -> None:
     """Every reading is of CLOCK_MONOTONIC (or its raw twin), and there are some."""
     wrong = [event for event in events if event.kind == WRONG_CLOCK]
-    check(not wrong, f"it reads {_FUNCTIONS[wrong[0].which] if wrong else ''}(), not clock_gettime", case=case)
+    check(
+        not wrong, f"it reads {_FUNCTIONS[wrong[0].which] if wrong else ''}(), not clock_gettime", case=case
+    )
     readings = [event for event in events if event.kind == READING]
     others = [event for event in readings if event.which not in (MONOTONIC, MONOTONIC_RAW)]
     name = _NAMES.get(others[0].which, f"clock number {others[0].which}") if others else ""
@@ -87,7 +90,7 @@ def timed(events: list[Event], case: str) -> list[Timed]:
 
 def overhead(events: list[Event]) -> int:
     """The smallest distance between two readings in a row, as the clock has said it, never below 0."""
-    pairs = zip(events, events[1:], strict=False)
+    pairs = itertools.pairwise(events)
     distances = [b.ns - a.ns for a, b in pairs if a.kind == READING and b.kind == READING]
     return min((distance for distance in distances if distance >= 0), default=0)
 

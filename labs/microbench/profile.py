@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import dataclass
@@ -34,7 +35,9 @@ def read(text: bytes) -> Profile:
     check(fields["schema"] == SCHEMA, "schema is wrong", expected=SCHEMA, got=str(fields["schema"])[:40])
     check(isinstance(fields["noisy"], bool), "noisy is not true or false", got=str(fields["noisy"])[:40])
     _number(fields["clock_overhead_ns"], "clock_overhead_ns", zero=True)
-    latency = [_object(item, f"latency[{i}]", {"bytes", "ns", "mad"}) for i, item in _items(fields, "latency")]
+    latency = [
+        _object(item, f"latency[{i}]", {"bytes", "ns", "mad"}) for i, item in _items(fields, "latency")
+    ]
     sizes = [_size(item["bytes"], f"latency[{i}].bytes") for i, item in enumerate(latency)]
     ns = [_number(item["ns"], f"latency[{i}].ns") for i, item in enumerate(latency)]
     for i, item in enumerate(latency):
@@ -45,7 +48,7 @@ def read(text: bytes) -> Profile:
         expected=f"{FEWEST} to {MOST}",
         got=len(sizes),
     )
-    check(all(a < b for a, b in zip(sizes, sizes[1:], strict=False)), "the sizes do not rise", got=sizes)
+    check(all(a < b for a, b in itertools.pairwise(sizes)), "the sizes do not rise", got=sizes)
     check(
         sizes[0] <= SMALLEST and sizes[-1] >= LARGEST,
         "the sizes do not reach from the first cache to memory",
@@ -86,11 +89,14 @@ def _parsed(text: bytes) -> Any:
     try:
         return json.loads(text.decode("ascii"), parse_constant=refuse)
     except UnicodeDecodeError as error:
-        raise CheckFailed(f"the report is not plain ASCII: byte {error.start} is {text[error.start]}") from None
+        raise CheckFailed(
+            f"the report is not plain ASCII: byte {error.start} is {text[error.start]}"
+        ) from None
     except (ValueError, RecursionError) as error:
         place = getattr(error, "pos", 0)
         raise CheckFailed(
-            f"the report is not JSON: {error}", got=f"… {text[max(0, place - 30) : place + 30].decode('ascii')} …"
+            f"the report is not JSON: {error}",
+            got=f"… {text[max(0, place - 30) : place + 30].decode('ascii')} …",
         ) from None
 
 

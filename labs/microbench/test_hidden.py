@@ -1,14 +1,13 @@
 """Hidden tests: facts about benchmarks that tell the truth. Each catches at least one known mistake.
 
-Nothing here depends on how fast or how quiet the machine is, but for the four relations that say so; and those are wide,
-and have several tries.
+Nothing here depends on how fast or how quiet the machine is, but for the four relations that say so; and those are
+wide, and have several tries.
 """
 
 from __future__ import annotations
 
 import errno
 import itertools
-import json
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from labs.microbench.oracle import COPY, PERIODIC, RANDOM, READ, REPS, SORTED, T
 
 pytestmark = category("correctness")
 
-SECOND = 10**9
+SECOND, LINE = 10**9, 64
 MOVED = {READ: 1, WRITE: 1, COPY: 2, TRIAD: 3}
 NAMES = {READ: "read", WRITE: "write", COPY: "copy", TRIAD: "triad"}
 READS = {READ: (), WRITE: (), COPY: ("b",), TRIAD: ("b", "c")}
@@ -66,9 +65,17 @@ def test_a_cycle_has_no_order_that_hardware_could_guess(ask, rng):
         walk[i + 1] = following[walk[i]]
     lengths = np.diff(walk)
     near, same = int((np.abs(steps) <= 8).sum()), int((np.diff(lengths) == 0).sum())
-    why = "A prefetcher loads ahead what lies next, or at the same distance again: then nobody measures a miss."
+    why = (
+        "A prefetcher loads ahead what lies next, or at the same distance again: then nobody measures a miss."
+    )
     check(near < n // 100, "it leads to neighbours", case=f"n={n}", got=f"{near} steps of at most 8", why=why)
-    check(same < n // 100, "its steps have one length", case=f"n={n}", got=f"{same} steps as the one before", why=why)
+    check(
+        same < n // 100,
+        "its steps have one length",
+        case=f"n={n}",
+        got=f"{same} steps as the one before",
+        why=why,
+    )
 
 
 # --- Patterns -----------------------------------------------------------------------------------------------------
@@ -91,7 +98,10 @@ def test_a_random_pattern_does_not_repeat(ask, rng):
     for seed in (int(rng.integers(0, 2**63)), 1):
         taken = np.full(n, 9, np.uint8)
         ask("mb_make_pattern", taken, n, 500, RANDOM, seed, case=f"n={n} permille=500 seed={seed}")
-        check(bool((taken <= 1).all()) and int(taken.sum()) == n // 2, "half of the bytes must be 1, the others 0")
+        check(
+            bool((taken <= 1).all()) and int(taken.sum()) == n // 2,
+            "half of the bytes must be 1, the others 0",
+        )
         signs = taken.astype(float) * 2 - 1
         spectrum = np.abs(np.fft.fft(signs, 2 * n)) ** 2
         agreements = np.fft.ifft(spectrum).real[1 : n // 2]  # sums of products at each distance
@@ -182,7 +192,9 @@ def test_any_steady_clock(scripted, rng):
         min_ns = int(rng.choice([10_000, 123_456, 5 * 10**6]))
         case = f"clock from {start_ns} ns, {ns_per_op:g} ns per operation, overhead {read} ns, reps={reps}"
         case += f", min_ns={min_ns}"
-        stat, events = scripted(ns_per_op, start_ns=start_ns, steps=(read,), min_ns=min_ns, reps=reps, case=case)
+        stat, events = scripted(
+            ns_per_op, start_ns=start_ns, steps=(read,), min_ns=min_ns, reps=reps, case=case
+        )
         verify_steady(stat, events, ns_per_op, min_ns, reps, case)
 
 
@@ -192,8 +204,15 @@ def verify_steady(stat, events: list[Event], ns_per_op: float, min_ns: int, reps
     check(len(calls) > reps, "work was not called for calibration and `reps` times after it", case=case)
     counted, trials = calls[-reps:], calls[:-reps]
     lengths = [call.iters for call in trials]
-    check(lengths[0] == 1, "calibration does not begin with one operation", case=case, got=f"{lengths[0]} of them")
-    check(all(a <= b for a, b in itertools.pairwise(lengths)), "calibration goes back", case=case, got=lengths)
+    check(
+        lengths[0] == 1,
+        "calibration does not begin with one operation",
+        case=case,
+        got=f"{lengths[0]} of them",
+    )
+    check(
+        all(a <= b for a, b in itertools.pairwise(lengths)), "calibration goes back", case=case, got=lengths
+    )
     check(
         all(call.iters == counted[0].iters for call in counted),
         "repetitions are of different lengths",
@@ -201,7 +220,13 @@ def verify_steady(stat, events: list[Event], ns_per_op: float, min_ns: int, reps
         got=sorted({call.iters for call in counted}),
     )
     elapsed = counted[0].elapsed
-    check(elapsed >= min_ns, "repetitions are too short", case=case, expected=f"{min_ns} ns", got=f"{elapsed} ns")
+    check(
+        elapsed >= min_ns,
+        "repetitions are too short",
+        case=case,
+        expected=f"{min_ns} ns",
+        got=f"{elapsed} ns",
+    )
     check(
         elapsed < 4 * min_ns or counted[0].iters == 1,
         "repetitions are too long",
@@ -280,8 +305,12 @@ def test_a_clock_that_stands_still_is_given_up(library):
 def test_nothing_takes_less_than_no_time(library, scripted):
     """When readings take longer than the work between them, the answer is 0 and never negative."""
     slow = [10**6] + [-0.02] * 100  # after calibration the work gives back some of the 50 ns of a reading
-    stat, _ = scripted(1000.0, steps=(50,), slow=slow, min_ns=10**6, case="work of -20 ns between readings of 50 ns")
-    check(stat.median == stat.min == 0.0, "the answer is negative", expected=0.0, got=min(stat.median, stat.min))
+    stat, _ = scripted(
+        1000.0, steps=(50,), slow=slow, min_ns=10**6, case="work of -20 ns between readings of 50 ns"
+    )
+    check(
+        stat.median == stat.min == 0.0, "the answer is negative", expected=0.0, got=min(stat.median, stat.min)
+    )
     for steps in ([0], [-5, 30], [25, -70, 60]):
         got = library.call("clock_scripted_overhead", SECOND, np.array(steps), len(steps))
         smallest = min(step for step in steps if step >= 0)
@@ -385,8 +414,19 @@ def test_threads_run_before_the_clock_is_read(library, ask, benchmark_of):
         events = clock.log(library)
         started = sum(event.kind == clock.THREAD for event in events)
         late = sum(event.kind == clock.THREAD for event in repetitions(events))
-        check(started == 2, "the caller is one of the threads", case=f"{name}, 3 threads", expected=2, got=started)
-        check(late == 0, "threads are started while the clock runs", case=f"{name}, 3 threads", got=f"{late} of them")
+        check(
+            started == 2,
+            "the caller is one of the threads",
+            case=f"{name}, 3 threads",
+            expected=2,
+            got=started,
+        )
+        check(
+            late == 0,
+            "threads are started while the clock runs",
+            case=f"{name}, 3 threads",
+            got=f"{late} of them",
+        )
 
 
 @points(1)
@@ -410,7 +450,14 @@ def test_the_rate_is_in_gigabytes_of_ten_to_the_ninth(library, ask):
 @points(1)
 def test_counters_of_false_sharing(library, ask):
     """Thread t counts at t * pad_bytes, to `iters`, and touches nothing else."""
-    for nthreads, pad, iters in ((1, 8, 1), (2, 8, 1000), (2, 64, 1000), (3, 24, 500), (4, 128, 2000), (9, 8, 77)):
+    for nthreads, pad, iters in (
+        (1, 8, 1),
+        (2, 8, 1000),
+        (2, 64, 1000),
+        (3, 24, 500),
+        (4, 128, 2000),
+        (9, 8, 77),
+    ):
         case = f"{nthreads} threads, pad_bytes={pad}, iters={iters}"
         memory = np.full((nthreads - 1) * pad // 8 + 1, 0xABABABABABABABAB, np.uint64)
         expected = memory.copy()
@@ -537,6 +584,70 @@ def test_increments_add_up(library):
         check(int(counter[0]) == expected, "the counter is wrong", expected=expected, got=int(counter[0]))
 
 
+# --- Counts, on a simulated CPU -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def chased(simulate):
+    """`chased(size)`: mb_chase with a random ring on a simulated CPU: what it says, and what mb_chase_run did."""
+    made = {}
+
+    def chase(size: int):
+        if size not in made:
+            stat = simulate.struct("mb_stat")
+            counts = simulate.call("mb_chase", size, LINE, 1, 20_000, stat, inside="mb_chase_run")
+            made[size] = said(stat), counts
+        return made[size]
+
+    return chase
+
+
+@category("counts")
+@points(3)
+@pytest.mark.parametrize("size", [8 << 10, 64 << 10, 16 << 20], ids=["8 KiB", "64 KiB", "16 MiB"])
+def test_a_load_that_is_claimed_was_made(chased, size):
+    """iters * reps loads are behind the numbers, and calibration needs about as many again at most, not ten times."""
+    stat, counted = chased(size)
+    claimed = stat.iters * stat.reps
+    share = counted.accesses / max(1, claimed)
+    check(
+        0.99 <= share <= 3,
+        "mb_chase did not make the loads that it claims",
+        case=f"{size >> 10} KiB",
+        expected=f"{claimed} loads in mb_chase_run ({stat.iters} iters, {stat.reps} reps), and some to calibrate",
+        got=f"{counted.accesses} accesses to memory",
+        why="mb_chase measures mb_chase_run, by calling it; iters counts loads.",
+    )
+
+
+@category("counts")
+@points(4)
+@pytest.mark.parametrize(
+    ("size", "level", "low", "high"),
+    [
+        (8 << 10, "d1", 0.0, 0.05),
+        (64 << 10, "d1", 0.4, 1.01),
+        (64 << 10, "ll", 0.0, 0.05),
+        (16 << 20, "ll", 0.85, 1.01),
+    ],
+    ids=["8 KiB fit L1", "64 KiB do not", "64 KiB fit the last cache", "16 MiB do not"],
+)
+def test_a_chase_misses_where_it_should(chased, size, level, low, high):
+    """A simulated first cache of 32 KiB and a last one of 1 MiB: a ring that fits hits, a larger one misses."""
+    stat, counted = chased(size)
+    misses = counted.d1_misses if level == "d1" else counted.ll_misses
+    check(stat.iters > 0 and counted.accesses > 0, "mb_chase did not call mb_chase_run")
+    share = misses / counted.accesses
+    check(
+        low <= share <= high,
+        "the ring is not as large as it should be",
+        case=f"{size >> 10} KiB, {'first cache of 32 KiB' if level == 'd1' else 'last cache of 1 MiB'}",
+        expected=f"{low:g} to {high:g} misses for each load",
+        got=f"{share:.3f}",
+        why="All nodes in one cycle; and each repetition goes on where the one before has stopped.",
+    )
+
+
 # --- The report ---------------------------------------------------------------------------------------------------
 
 
@@ -592,7 +703,13 @@ def test_the_report_is_measured_when_it_is_asked_for(library, report):
     for speed in (1.0, 100.0):
         library.call("clock_real", speed)
         status, text = report(budget_ms=500 * int(speed), case=f"clock at {speed:g} times its speed")
-        check(status == 0, "mb_report failed", case=f"clock at {speed:g} times its speed", expected=0, got=status)
+        check(
+            status == 0,
+            "mb_report failed",
+            case=f"clock at {speed:g} times its speed",
+            expected=0,
+            got=status,
+        )
         medians.append(profile.read(text))
     slow, fast = medians
     ratios = {
@@ -692,7 +809,12 @@ def test_a_second_benchmark_is_like_the_first(library, benchmark_of):
 def test_wrong_arguments_are_refused(library, rng):
     """-EINVAL for what makes no sense: before anything is allocated, and without a crash."""
     numbers, bytes_, floats = np.zeros(9, np.uint32), np.zeros(9, np.uint8), rng.normal(5, 1, 9)
-    stat, counters, text, rate = library.struct("mb_stat"), np.zeros(64, np.uint64), np.zeros(99, np.uint8), np.zeros(1)
+    stat, counters, text, rate = (
+        library.struct("mb_stat"),
+        np.zeros(64, np.uint64),
+        np.zeros(99, np.uint8),
+        np.zeros(1),
+    )
     levels, count, sizes = np.zeros(8, oracle.LEVEL), np.zeros(1, np.int32), np.arange(1, 10, dtype=np.uint64)
     falling = np.array([1, 2, 2, 4, 5, 6, 7, 8, 9], np.uint64)
     wrong = [
@@ -746,7 +868,9 @@ def test_wrong_arguments_are_refused(library, rng):
         scalars = [item if item is None or isinstance(item, int) else "…" for item in filled]
         case = f"{function}({', '.join('NULL' if item is None else str(item) for item in scalars)})"
         status = library.call(function, *filled, case=case)
-        check(status == -errno.EINVAL, "a wrong call was not refused", case=case, expected="-EINVAL", got=status)
+        check(
+            status == -errno.EINVAL, "a wrong call was not refused", case=case, expected="-EINVAL", got=status
+        )
 
 
 _STAT = object()
@@ -802,7 +926,11 @@ def test_out_of_memory_or_threads_leaves_nothing_behind(library):
             library.call("guest_fail_allocation", nth)
             verify_refused(library, call, f"{call[0]}, allocation number {nth + 1} fails")
         library.call("guest_fail_allocation", -1)
-    for call in (("mb_bandwidth", 8 << 10, READ, 4, 2000, stat, np.zeros(1)), ("mb_false_sharing", counters, 4, 64, 9, stat)):
+    on_threads = [
+        ("mb_bandwidth", 8 << 10, READ, 4, 2000, stat, np.zeros(1)),
+        ("mb_false_sharing", counters, 4, 64, 9, stat),
+    ]
+    for call in on_threads:
         for nth in range(3):
             library.call("guest_fail_allocation", -1)
             library.call("clock_fail_thread", nth)
