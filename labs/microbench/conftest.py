@@ -63,3 +63,16 @@ def scripted(library: Library, ask: Ask) -> Callable[..., tuple[Stat, list[clock
         return oracle.said(stat), clock.log(library)
 
     return measure
+
+
+@pytest.fixture
+def report(library: Library) -> Callable[..., tuple[int, bytes]]:
+    """`report(capacity, budget)`: (status, the text before the first 0 byte)."""
+
+    def make(capacity: int = 1 << 16, budget_ms: int = 500, case: str = "") -> tuple[int, bytes]:
+        text = np.full(capacity, ord("?"), np.uint8)
+        status = library.call("mb_report", text, capacity, budget_ms, case=case or f"budget {budget_ms} ms")
+        check(bool((text == 0).any()), "there is no 0 behind the text", case=case)
+        return status, bytes(text).split(b"\0", 1)[0]
+
+    return make

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+
 import numpy as np
 import pytest
 
 from grader.testing import assert_same, category, check, must, points, smoke, variant
 from grader.testing.simulation import Cache
-from labs.microbench import oracle
+from labs.microbench import oracle, profile
 from labs.microbench.clock import timed
 from labs.microbench.oracle import COPY, PERIODIC, RANDOM, READ, SORTED, TRIAD, WRITE
 
@@ -268,4 +270,37 @@ def test_a_chase_in_the_first_cache(benchmark_of):
     )
     check(
         stat.reps == oracle.REPS, "reps is wrong", case="8 KiB, random", expected=oracle.REPS, got=stat.reps
+    )
+
+
+# --- The report --------------------------------------------------------------------------------------------------
+
+
+@category("report")
+@points(3)
+def test_the_report_keeps_to_its_schema(library, ask, report, keep_series):
+    """JSON as the handout shows it; rising sizes; the levels are those of the latencies; numbers that are numbers."""
+    status, text = report()
+    check(status != -errno.ENOSYS, "mb_report is not written yet: it returned -ENOSYS")
+    check(status == 0, "mb_report failed", expected=0, got=status)
+    found = profile.read(text)
+    sizes, ns = found.sizes, found.ns
+    levels, count = np.zeros(oracle.MAX_LEVELS, oracle.LEVEL), np.zeros(1, np.int32)
+    ask("mb_find_levels", np.array(sizes, np.uint64), np.array(ns), len(ns), levels, count)
+    mine = [(int(level["bytes"]), float(level["ns"])) for level in levels[: count[0]]]
+    agree = len(mine) == len(found.levels) and all(
+        a == c and abs(b - d) <= 0.01 * b for (a, b), (c, d) in zip(mine, found.levels, strict=True)
+    )
+    check(
+        agree,
+        "the levels are not those that mb_find_levels finds in the latencies",
+        expected=mine,
+        got=found.levels,
+    )
+    steps = [(size, level) for size, level in found.levels]
+    keep_series(
+        "Latency over size",
+        x=("bytes in the ring", "bytes"),
+        y=("a random load", "ns"),
+        lines={"latency": list(zip(sizes, ns, strict=True)), "levels": steps},
     )

@@ -104,6 +104,37 @@ def test_a_larger_cache_keeps_what_was_read_before(lab):
     assert large.ll_misses == pytest.approx(2 * count / line, rel=0.05)
 
 
+INNER = """
+__attribute__((noipa)) void inner(size_t count, const uint32_t *in, uint32_t *out)
+{
+    for (size_t i = 0; i < count; i++)
+        if (in[i] % 2 != 0) {
+            __asm__ volatile("");
+            out[i] = 3 * in[i] + 1;
+        }
+}
+"""
+
+
+@needs("valgrind")
+def test_an_inner_function_can_be_counted_alone_with_its_branches(lab):
+    subject = steps.subject(lab, source(1.0, INNER, "    inner(count, in, out);\n"))
+    rng, count = np.random.default_rng(1), 5000
+    try:
+        simulator = subject.simulator()
+        wrong = {}
+        for name, given in (("even", np.zeros(count)), ("random", rng.integers(0, 2, count))):
+            arguments = (count, given.astype(np.uint32), np.zeros(count, np.uint32))
+            counts = simulator.call("steps_apply", *arguments, inside="inner", branches=True)
+            assert counts.instructions < STEPS
+            assert 2 * count <= counts.branches < 2.5 * count
+            wrong[name] = counts.mispredicted / count
+        assert wrong["even"] < 0.05 < 0.3 < wrong["random"]
+        assert simulator.call("steps_apply", *arguments).branches == 0
+    finally:
+        subject.close()
+
+
 FORGED = r"""
 #include <sys/stat.h>
 #include <unistd.h>
