@@ -205,7 +205,7 @@ def series(drawn: Series) -> Markup:
             _line("grid", left, y(value), right, y(value)),
             _end("number", left - 9, y(value) + 4, _short(value)),
         ]
-    below = top
+    below = float(top)
     for number, (name, points) in enumerate(drawn.lines.items()):
         places = " ".join(f"{x(a)},{y(b)}" for a, b in points)
         parts.append(Markup('<polyline class="trace t{}" points="{}"/>').format(number, places))
