@@ -89,8 +89,8 @@ int mb_chase(size_t bytes, size_t stride, int random, uint64_t min_ns, mb_stat *
         overhead = empty < overhead ? empty : overhead;
     }
     uint64_t groups = 16;
-    for (double took = 0; took < (double)min_ns; groups *= 2)
-        took = chase(&position, groups);
+    while (chase(&position, groups) < (double)min_ns)
+        groups *= 2;
     for (int rep = 0; rep < MB_REPS; rep++)
         each[rep] = (chase(&position, groups) - overhead) / (double)(groups * UNROLLED);
     qsort(each, MB_REPS, sizeof *each, by_size);

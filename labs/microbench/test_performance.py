@@ -14,6 +14,8 @@ pytestmark = category("performance")
 
 SIZES = [8 << 10, 24 << 10, 128 << 10, 256 << 10, 4 << 20, 16 << 20]
 LINE = 64
+MIN_NS = 200_000
+"""Short repetitions: on a busy machine most of them are then not interrupted, and the median is one of those."""
 
 
 @points(14)
@@ -34,7 +36,7 @@ def latency(library, size: int) -> Case:
                 stat.reps == REPS and stat.iters > 0, "reps or iters is wrong", expected=REPS, got=stat.reps
             )
 
-        call = Invocation("mb_chase", (size, LINE, 1, 1_000_000, stat))
+        call = Invocation("mb_chase", (size, LINE, 1, MIN_NS, stat))
         return Task((call,), verify, value=lambda values: float(stat.median))
 
     name = f"{size >> 10} KiB" if size < 1 << 20 else f"{size >> 20} MiB"

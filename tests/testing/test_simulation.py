@@ -38,6 +38,19 @@ def test_the_order_of_the_columns_does_not_matter():
     assert parse(log.replace("\\n", "\n")) == Counts(instructions=9, accesses=15, d1_misses=9, ll_misses=3)
 
 
+SUMMARY = """\
+==2== D1  misses:            25  (         12 rd   +        13 wr)
+==2== LLd misses:             14  (         14 rd   +         0 wr)
+"""
+
+
+def test_zeros_that_valgrind_leaves_out_at_the_end_are_zeros():
+    trimmed = LOG.replace(" 14 15", " 14") + SUMMARY
+    assert parse(trimmed) == Counts(instructions=4000053, accesses=17, d1_misses=23, ll_misses=14)
+    with pytest.raises(NotJudged, match="valgrind did not report"):
+        parse(LOG.replace(" 13 14 15", "") + SUMMARY)  # cut, and not zero
+
+
 @pytest.mark.parametrize(
     "log",
     [
