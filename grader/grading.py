@@ -81,10 +81,12 @@ def grade(lab: Lab, folder: Path, options: Options, listener: Listener) -> Grade
         submission = take(folder, lab)
         plugin, benchmark_json = _judge(lab, submission, tier, seed, options, listener)
         tests = [_with_source(test, submission) for test in plugin.tests]
-        duels, shown, notes = plugin.duels, plugin.shown, [*submission.notes, *plugin.notes]
+        duels, shown, series = plugin.duels, plugin.shown, plugin.series
+        notes = [*submission.notes, *plugin.notes]
         name, digest = submission.name, submission.digest
     except Refused as refused:
-        tests, duels, shown, notes, benchmark_json = [_refusal(refused, lab)], [], [], [], ""
+        tests, duels, shown, series, notes = [_refusal(refused, lab)], [], [], [], []
+        benchmark_json = ""
         name, digest = _name(folder), ""
     elsewhere = fitness.taken_elsewhere(before, fitness.snapshot(), sum(os.times()[:4]) - own_before)
     totals = scoring.totals(tests)
@@ -100,6 +102,7 @@ def grade(lab: Lab, folder: Path, options: Options, listener: Listener) -> Grade
         tests=tests,
         duels=duels,
         evidence=shown,
+        series=series,
         sandbox=Sandbox(tier=tier.name, description=tier.description, missing=list(tier.missing)),
         machine=_machine(lab, elsewhere),
         toolchain=_toolchain(lab, duels),

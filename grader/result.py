@@ -95,6 +95,39 @@ class Evidence(_Record):
     text: str = Field(max_length=20_000)
 
 
+class Axis(_Record):
+    """What one axis of a plot shows. Points are in plain units: bytes, not KiB."""
+
+    label: str = Field(max_length=60)
+    unit: str = Field(default="", max_length=20)
+
+
+class Series(_Record):
+    """Numbers that the submission has measured, for a plot: lines of points over the same two axes."""
+
+    test_id: str
+    title: str = Field(max_length=120)
+    x: Axis
+    y: Axis
+    lines: dict[str, list[tuple[float, float]]] = Field(
+        description="Name -> points (x, y), x rising and above 0, y above 0"
+    )
+
+    @field_validator("lines")
+    @classmethod
+    def _drawable(cls, lines: dict[str, list[tuple[float, float]]]) -> dict[str, list[tuple[float, float]]]:
+        """At most 8 lines of at most 256 points, which logarithmic axes can show."""
+        if not 1 <= len(lines) <= 8 or any(len(name) > 60 for name in lines):
+            raise ValueError("must be 1 to 8 lines with names of at most 60 characters")
+        for name, points in lines.items():
+            if not 1 <= len(points) <= 256:
+                raise ValueError(f"the line {name!r} has {len(points)} points; 1 to 256 are kept")
+            steps = [0.0, *(x for x, _ in points)]
+            if any(high <= low for low, high in pairwise(steps)) or any(y <= 0 for _, y in points):
+                raise ValueError(f"the line {name!r} must have x above 0 and rising, and y above 0")
+        return lines
+
+
 class Roofline(_Record):
     """How close the submission comes to a bound measured on this machine in this run."""
 
@@ -121,7 +154,8 @@ class DuelCase(_Record):
 class Duel(_Record):
     """Submission and reference timed in turn. The ratio is the reference's time over the submission's.
 
-    Higher is better, 1 is equally fast. The tiers rise, from the lowest to the highest.
+    Higher is better, 1 is equally fast. Where values are compared it is their agreement, at most 1, and the rates of
+    the cases are the values. The tiers rise, from the lowest to the highest.
     """
 
     id: str
@@ -140,6 +174,9 @@ class Duel(_Record):
     reason: str = Field(default="", description="Why it was not judged, or what was noticed")
     rounds: int = Field(default=0, ge=0)
     clock: Literal["cpu", "wall"] = "cpu"
+    compares: Literal["time", "values"] = Field(
+        default="time", description="'values': how well both agree on a number, not how long they take"
+    )
     unit: str = Field(default="", description="Unit of the two rates, e.g. 'GFLOP/s'")
     submission_rate: float | None = None
     reference_rate: float | None = None
@@ -193,6 +230,11 @@ class Result(_Record):
     tests: list[TestResult]
     duels: list[Duel]
     evidence: list[Evidence] = Field(default_factory=list, max_length=64, description="Shown, never judged")
+    series: list[Series] = Field(
+        default_factory=list,
+        max_length=16,
+        description="What the submission measured, drawn and never judged",
+    )
     sandbox: Sandbox
     machine: Machine
     toolchain: dict[str, str] = Field(description="Compiler, flags, reference library, grader version")

@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from grader import result as document
-from grader.result import Duel, DuelCase, Evidence, Failure, Machine, Result, Roofline, Sandbox, Status
+from grader.result import (
+    Axis,
+    Duel,
+    DuelCase,
+    Evidence,
+    Failure,
+    Machine,
+    Result,
+    Roofline,
+    Sandbox,
+    Series,
+    Status,
+)
 
 TIERS = {"pass": 0.15, "bronze": 0.25, "silver": 0.50, "gold": 0.80, "bonus": 0.95}
 MIX_TIERS = {"pass": 0.25, "bronze": 0.45, "silver": 0.65, "gold": 0.85, "bonus": 0.95}
@@ -305,9 +317,42 @@ def hostile(text: str = NASTY) -> Result:
         notes=[text],
         seeds={text: 1, "run": 7},
         evidence=[Evidence(test_id="x", title=text, text=text[:10_000])],
+        series=[
+            Series(
+                test_id="x",
+                title=text[:120],
+                x=Axis(label=text[:60], unit=text[:20]),
+                y=Axis(label=text[:60], unit=text[:20]),
+                lines={text[:60]: [(1.0, 2.0), (2.0, 1.0)]},
+            )
+        ],
     )
 
 
+def measured() -> Result:
+    """A lab about measuring: a duel of values, and latencies to be drawn."""
+    sizes = [4096.0 * 2**i for i in range(13)]
+    latency = [(size, 1.2 if size <= 49152 else 4.4 if size <= 2**20 else 90.0) for size in sizes]
+    series = Series(
+        test_id="test_public.py::test_the_report",
+        title="Latency over size",
+        x=Axis(label="bytes in the ring", unit="bytes"),
+        y=Axis(label="a random load", unit="ns"),
+        lines={"latency": latency, "levels": [(32768.0, 1.2), (1048576.0, 4.4), (16777216.0, 90.0)]},
+    )
+    agreed = duel(
+        "latency", 0.87, "silver", title="latency of random loads", reference="the grader's own chase",
+        tiers={"pass": 0.75, "silver": 0.85, "gold": 0.92}, compares="values", unit="ns",
+        cases=[
+            DuelCase(name="8 KiB", ratio=0.99, submission_rate=1.26, reference_rate=1.25),
+            DuelCase(name="16 MiB", ratio=0.76, submission_rate=68.4, reference_rate=90),
+        ],
+    )  # fmt: skip
+    tests = [test("the report", "correctness"), test("latency", "performance", points=6, of=8)]
+    return result(tests, [agreed], lab="microbench", lab_title="Measuring a machine", series=[series])
+
+
 SITUATIONS = {
-    make.__name__: make for make in (perfect, mixed, practice, broken_build, unjudged, memory_bound, hostile)
+    make.__name__: make
+    for make in (perfect, mixed, practice, broken_build, unjudged, memory_bound, measured, hostile)
 }

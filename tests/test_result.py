@@ -108,6 +108,39 @@ def test_a_document_must_say_which_version_it_is(tmp_path):
         jsonschema.validate(fields, document.json_schema())
 
 
+def series(**changes: object) -> document.Series:
+    axis = document.Axis(label="size", unit="bytes")
+    fields = {
+        "test_id": "t",
+        "title": "latency",
+        "x": axis,
+        "y": axis,
+        "lines": {"a": [(1.0, 2.0), (2.0, 1.0)]},
+    }
+    return document.Series(**{**fields, **changes})
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        ({}, "1 to 8 lines"),
+        ({str(number): [(1.0, 1.0)] for number in range(9)}, "1 to 8 lines"),
+        ({"n" * 61: [(1.0, 1.0)]}, "at most 60 characters"),
+        ({"a": []}, "has 0 points"),
+        ({"a": [(float(x + 1), 1.0) for x in range(257)]}, "has 257 points"),
+        ({"a": [(1.0, 1.0), (1.0, 2.0)]}, "rising"),
+        ({"a": [(0.0, 1.0)]}, "x above 0"),
+        ({"a": [(1.0, 0.0)]}, "y above 0"),
+        ({"a": [(1.0, float("nan"))]}, "finite"),
+        ({"a": [(1.0, float("inf"))]}, "finite"),
+    ],
+)
+def test_a_series_is_what_logarithmic_axes_can_show(lines, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        series(lines=lines)
+    assert len(series().lines["a"]) == 2
+
+
 def test_half_characters_do_not_cost_a_submission_its_result(tmp_path):
     half = "\ud800 and \udcff"
     failure = document.Failure(summary=half, detail=half)

@@ -254,6 +254,11 @@ class Duel(_Record):
         description="`self`: the submission itself, called another way; `roofline`: the reference's probe of what "
         "this core can do (`probe_read`, `probe_fma`), so that the ratio is the fraction of `bound`",
     )
+    compares: Literal["time", "values"] = Field(
+        default="time",
+        description="`values`: not how long both take, but the numbers that they come to; the ratio is then their "
+        "agreement, min(r, 1 / r), and `unit` is theirs",
+    )
 
 
 class Hardware(_Record):

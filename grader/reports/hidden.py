@@ -15,7 +15,7 @@ HINT = (
 
 
 def for_students(result: Result) -> Result:
-    """The document without what hidden tests give away: ids, messages, failures, evidence, titles of their duels.
+    """The document without what hidden tests give away: ids, messages, failures, evidence, series, titles of duels.
 
     Why a hidden test was not judged stays: that is about the machine, not about the test.
     """
@@ -30,7 +30,8 @@ def for_students(result: Result) -> Result:
         for duel in result.duels
     ]
     evidence = [item for item in result.evidence if item.test_id not in hidden]
-    return result.model_copy(update={"tests": tests, "duels": duels, "evidence": evidence})
+    series = [item for item in result.series if item.test_id not in hidden]
+    return result.model_copy(update={"tests": tests, "duels": duels, "evidence": evidence, "series": series})
 
 
 def _without_data(test: TestResult, new_id: str) -> TestResult:

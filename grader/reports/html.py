@@ -82,6 +82,7 @@ def html(result: Result, *, reveal: bool = False, rerun: str = RERUN) -> str:
         points=wording.points,
         roof=plots.roof,
         roofline=plots.roofline(shown.duels),
+        series=[(item, plots.series(item)) for item in shown.series],
         bar=_bar(shown),
         all_public=shown.mode == "practice" and not failed,
     )

@@ -13,8 +13,9 @@ from markupsafe import Markup
 
 from grader.reports.axis import ends
 from grader.reports.text import one_line
-from grader.reports.wording import rate, ratio_down, ratio_up, threshold
-from grader.result import Duel, Roofline
+from grader.reports.wording import quantity, rate, ratio_down, ratio_up, threshold
+from grader.reports.wording import sweep as in_words
+from grader.result import Duel, Roofline, Series
 
 _WIDTH, _LEFT, _RIGHT = 720, 12, 708  # of the drawing, in its own units
 _AXIS, _HEIGHT = 30, 66
@@ -177,6 +178,58 @@ def roofline(duels: Sequence[Duel]) -> Markup:
         f"{point.label}: {rate(point.rate)} GFLOP/s at {point.intensity:g} FLOPs per byte" for point in found
     )
     return _svg(292, f"roofline: {rate(bandwidth)} GB/s and {rate(peak)} GFLOP/s; {words}", parts)
+
+
+def series(drawn: Series) -> Markup:
+    """Lines of points with both axes logarithmic, powers of two marked on them: latency over size, say. Points of the
+    first line are dots; each line's name stands at its end."""
+    everywhere = [point for line in drawn.lines.values() for point in line]
+    low_x, high_x = _bounds([x for x, _ in everywhere])
+    low_y, high_y = _bounds([y for _, y in everywhere])
+    left, right, top, bottom = 64, _RIGHT, 14, 290
+
+    def x(value: float) -> float:
+        return round(left + (right - left) * math.log(value / low_x) / math.log(high_x / low_x), 1)
+
+    def y(value: float) -> float:
+        return round(bottom - (bottom - top) * math.log(value / low_y) / math.log(high_y / low_y), 1)
+
+    parts = [_line("axis thin", left, bottom, right, bottom), _line("axis thin", left, top, left, bottom)]
+    for value in _powers(low_x, high_x):
+        parts += [
+            _line("axis thin", x(value), bottom, x(value), bottom + 5),
+            _text("number", min(x(value), right - 18), bottom + 18, quantity(value, drawn.x.unit)),
+        ]
+    for value in _powers(low_y, high_y):
+        parts += [
+            _line("grid", left, y(value), right, y(value)),
+            _end("number", left - 9, y(value) + 4, _short(value)),
+        ]
+    below = float(top)
+    for number, (name, points) in enumerate(drawn.lines.items()):
+        places = " ".join(f"{x(a)},{y(b)}" for a, b in points)
+        parts.append(Markup('<polyline class="trace t{}" points="{}"/>').format(number, places))
+        if number == 0:
+            dot = Markup('<circle class="ratio" cx="{}" cy="{}" r="2.5"/>')
+            parts += [dot.format(x(a), y(b)) for a, b in points]
+        below = max(below + 15, min(y(points[-1][1]) - 8, bottom - 8))
+        parts.append(_end("value", right, below, one_line(name, 40)))
+    parts += [
+        _end("number", right, bottom + 34, _axis(drawn.x.label, drawn.x.unit)),
+        _start("number", left + 6, top + 4, _axis(drawn.y.label, drawn.y.unit)),
+    ]
+    return _svg(332, in_words(drawn), parts)
+
+
+def _axis(label: str, unit: str) -> str:
+    return f"{one_line(label, 60)} ({one_line(unit, 20)})" if unit else one_line(label, 60)
+
+
+def _bounds(values: Sequence[float]) -> tuple[float, float]:
+    """The powers of two around some positive numbers, two different ones."""
+    low = 2.0 ** math.floor(math.log2(min(values)))
+    high = 2.0 ** math.ceil(math.log2(max(values)))
+    return (low, high) if high > low else (low, 2 * low)
 
 
 def _powers(low: float, high: float) -> list[float]:

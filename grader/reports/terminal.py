@@ -73,6 +73,7 @@ def render(result: Result, console: Console, *, reveal: bool = False, rerun: str
         _tests(page, shown),
         _failures(page, shown, rerun),
         _duels(page, shown),
+        _series(page, shown),
         _score(page, shown),
         _next(page, shown, rerun),
         _small_print(page, shown),
@@ -248,6 +249,12 @@ def _duels(page: _Page, result: Result) -> list[Text]:
     for duel in result.duels:
         lines += [Text(), *_duel(page, duel)] if lines else _duel(page, duel)
     return lines
+
+
+def _series(page: _Page, result: Result) -> list[Text]:
+    """What the submission has measured, one line each; the HTML report draws it."""
+    sentences = [wording.sweep(item) for item in result.series]
+    return [line for sentence in sentences for line in page.wrapped(Text(sentence, "dim"))]
 
 
 def _duel(page: _Page, duel: Duel) -> list[Text]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from grader.reports.hidden import HINT
 from grader.reports.text import one_line
-from grader.result import Duel, Result, TestResult
+from grader.result import Duel, Result, Series, TestResult
 
 _FIELD = re.compile(r"\{(?:lab|test|seed)\}")
 
@@ -62,6 +62,24 @@ def threshold(value: float) -> str:
     return text.removeprefix("0") if text.startswith("0.") else text
 
 
+def sweep(series: Series) -> str:
+    """A series in one line: 'latency over size: 1.1 .. 154 ns from 2 KiB to 16 MiB'."""
+    points = [point for line in series.lines.values() for point in line]
+    low, high = (quantity(end(x for x, _ in points), series.x.unit) for end in (min, max))
+    values = (rate(end(y for _, y in points)) for end in (min, max))
+    return f"{one_line(series.title)}: {' .. '.join(values)} {one_line(series.y.unit)}, from {low} to {high}"
+
+
+def quantity(value: float, unit: str) -> str:
+    """A number with its unit; bytes in KiB, MiB and GiB: '24 KiB'."""
+    if unit != "bytes":
+        return f"{rate(value)} {one_line(unit)}".rstrip()
+    for power, name in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if value >= 1 << power:
+            return f"{value / (1 << power):.3g} {name}"
+    return f"{value:.0f} B"
+
+
 def rate(value: float) -> str:
     """A rate in two or three digits: '96', '103', '7.25', '0.0123'."""
     return f"{value:,.0f}" if value >= 20 else f"{value:.3g}"
@@ -100,7 +118,12 @@ def slowest(duel: Duel) -> str:
         return ""
     worst = min(duel.cases, key=lambda case: case.ratio)
     best = max(case.ratio for case in duel.cases)
-    return f"slowest: {worst.name}, {ratio_down(worst.ratio)}" if worst.ratio < 0.9 * best else ""
+    if worst.ratio >= 0.9 * best:
+        return ""
+    if duel.compares == "values":
+        values = f"{rate(worst.submission_rate)} against {rate(worst.reference_rate)} {duel.unit}"
+        return f"farthest from the reference: {worst.name}, {values}"
+    return f"slowest: {worst.name}, {ratio_down(worst.ratio)}"
 
 
 def roofline(duel: Duel) -> str:
@@ -188,11 +211,14 @@ def _tier_steps(result: Result) -> list[str]:
     """What each duel lacks to its next tier: those that still earn nothing first, then the nearest."""
     steps = [(duel, following) for duel in result.duels if (following := next_tier(duel))]
     steps.sort(key=lambda step: (step[0].tier is not None, step[1].factor))
-    return [
-        f"'{one_line(duel.title)}' reaches {one_line(following.name)} ({threshold(following.ratio)}) "
-        f"when it gets {ratio_up(following.factor)} times as fast."
-        for duel, following in steps
-    ]
+    return [_tier_step(duel, following) for duel, following in steps]
+
+
+def _tier_step(duel: Duel, following: NextTier) -> str:
+    reaches = f"'{one_line(duel.title)}' reaches {one_line(following.name)} ({threshold(following.ratio)})"
+    if duel.compares == "values":
+        return f"{reaches} when its numbers are within {100 * (1 / following.ratio - 1):.0f} % of the reference's."
+    return f"{reaches} when it gets {ratio_up(following.factor)} times as fast."
 
 
 def _praise(result: Result) -> str:

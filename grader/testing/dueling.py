@@ -47,7 +47,7 @@ class DuelRunner:
         """
         contract = self._subject.lab.duels[name]
         against = None if contract.against == "self" else self._reference()
-        rules = Rules(_tiers(contract), contract.clock, contract.cap_s, scale)
+        rules = Rules(_tiers(contract), contract.clock, contract.cap_s, scale, contract.compares)
         ours = self._subject.side(ranks)
         theirs = ours
         if against is not None:
@@ -85,6 +85,7 @@ class DuelRunner:
             reason=outcome.reason,
             rounds=outcome.rounds,
             clock=contract.clock,
+            compares=contract.compares,
             unit=contract.unit,
             submission_rate=_in_unit(outcome.submission_rate, contract.unit),
             reference_rate=_in_unit(outcome.reference_rate, contract.unit),
@@ -101,6 +102,8 @@ class DuelRunner:
             self._award(duel_credit(ratio, tiers, _by_name(self._subject.lab.credit)), "")
         if outcome.verdict == "failed":
             first, threshold = next(iter(tiers.items()))
+            if contract.compares == "values":
+                raise _disagreement(outcome, first, threshold, contract.unit)
             raise CheckFailed(
                 f"{outcome.ratio:.3g} of the {_plain_opponent(contract)}; '{first}' starts at {threshold:g}",
                 where=outcome.reason,
@@ -112,6 +115,17 @@ def _tiers(contract: DuelContract) -> dict[str, float]:
     """The duel's tiers on the GPU that is here, or those for all machines."""
     here = gpu.present() if contract.tiers_on else None
     return _by_name(contract.tiers_on.get(here.architecture, contract.tiers) if here else contract.tiers)
+
+
+def _disagreement(outcome: Outcome, first: str, threshold: float, unit: str) -> CheckFailed:
+    """Below the first tier of a duel of values, with the case in which both differ most."""
+    worst = min(outcome.cases, key=lambda case: case.ratio)
+    return CheckFailed(
+        f"an agreement of {outcome.ratio:.3g} with the reference; '{first}' starts at {threshold:g}",
+        case=worst.name,
+        expected=f"{worst.reference_rate:.4g} {unit}, as the reference says in the same minute",
+        got=f"{worst.submission_rate:.4g} {unit}",
+    )
 
 
 def _by_name(tiers: Mapping[Any, float]) -> dict[str, float]:

@@ -9,16 +9,17 @@ import shutil
 import tempfile
 import traceback
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from grader import scoring
-from grader.result import Duel, Evidence, Failure, Status, TestResult
+from grader.result import Axis, Duel, Evidence, Failure, Series, Status, TestResult
 from grader.runner.group import SharedFolder
 from grader.testing import marks
 from grader.testing.checks import CheckFailed, NotJudged
@@ -39,6 +40,7 @@ PERFORMANCE = "performance"
 HIDDEN = "test_hidden.py"
 _MAX_DETAIL = 6000
 _MAX_EVIDENCE = 32
+_MAX_SERIES = 16
 
 
 class Listener(Protocol):
@@ -64,6 +66,7 @@ class GradingPlugin:
     duels: list[Duel] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     shown: list[Evidence] = field(default_factory=list)
+    series: list[Series] = field(default_factory=list)
     expected: int = 0
     """Tests that were chosen; with fewer verdicts the run is not complete."""
     interrupted: bool = False
@@ -238,6 +241,31 @@ class GradingPlugin:
             if len(self.shown) < _MAX_EVIDENCE:
                 record = Evidence(test_id=test_id(request.node), title=title[:200], text=text[:_MAX_DETAIL])
                 self.shown.append(record)
+
+        return keep
+
+    @pytest.fixture
+    def keep_series(self, request: pytest.FixtureRequest) -> Callable[..., None]:
+        """`keep_series("latency", x=("size", "bytes"), y=("a load", "ns"), lines={"random": points})`: what the
+        submission has measured, for a plot in the report. Points are pairs; x rises, and both are above 0."""
+
+        def keep(
+            title: str,
+            x: tuple[str, str],
+            y: tuple[str, str],
+            lines: Mapping[str, Sequence[tuple[float, float]]],
+        ) -> None:
+            axes = [Axis(label=label, unit=unit) for label, unit in (x, y)]
+            points = {name: [(float(a), float(b)) for a, b in pairs] for name, pairs in lines.items()}
+            try:
+                record = Series(
+                    test_id=test_id(request.node), title=title[:120], x=axes[0], y=axes[1], lines=points
+                )
+            except ValidationError as error:
+                why = error.errors()[0]["msg"].removeprefix("Value error, ")
+                raise CheckFailed(f"what was measured cannot be drawn: {why}", case=title) from None
+            if len(self.series) < _MAX_SERIES:
+                self.series.append(record)
 
         return keep
 

@@ -40,12 +40,15 @@ class Cache:
 
 @dataclass(frozen=True)
 class Counts:
-    """Events inside the function: instructions, data accesses, misses of the first and of the last level."""
+    """Events inside the function: instructions, data accesses, misses of the first and of the last level; and, where
+    they were asked for, conditional jumps and those that the simulated predictor got wrong."""
 
     instructions: int
     accesses: int
     d1_misses: int
     ll_misses: int
+    branches: int = 0
+    mispredicted: int = 0
 
 
 class Simulator:
@@ -56,15 +59,28 @@ class Simulator:
         self._spec = spec
         self._interface = interface
 
-    def call(self, function: str, *arguments: Any, cache: Cache | None = None) -> Counts:
+    def struct(self, name: str) -> Any:
+        """A zeroed struct of the lab's header, passed by pointer; see `Library.struct`."""
+        return self._interface.ffi.new(f"{name} *")
+
+    def call(
+        self,
+        function: str,
+        *arguments: Any,
+        cache: Cache | None = None,
+        inside: str | None = None,
+        branches: bool = False,
+    ) -> Counts:
         """Simulate one call; outputs are written back as for a real one. It cannot start threads.
 
-        Raises NotJudged without valgrind, CheckFailed when the call fails on the simulated machine.
+        What happens in `inside` is counted, a function that `function` calls; without it, all of the call. With
+        `branches` jumps are simulated too (a two-level predictor of 16384 counters). Raises NotJudged without
+        valgrind, CheckFailed when the call fails on the simulated machine.
         """
         program = _program()
         invocations = [Invocation(function, arguments)]
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
-        spec = self._confined(program, function, cache or Cache(), write_end, invocations)
+        spec = self._confined(program, inside or function, cache or Cache(), branches, write_end, invocations)
         try:
             guest = self._start(spec)
             os.close(write_end)
@@ -88,7 +104,13 @@ class Simulator:
         return parse(log)
 
     def _confined(
-        self, program: Path, function: str, cache: Cache, log_fd: int, invocations: list[Invocation]
+        self,
+        program: Path,
+        counted: str,
+        cache: Cache,
+        branches: bool,
+        log_fd: int,
+        invocations: list[Invocation],
     ) -> GuestSpec:
         first, last = (",".join(str(number) for number in level) for level in (cache.d1, cache.ll))
         return replace(
@@ -104,7 +126,8 @@ class Simulator:
                     f"--log-fd={log_fd}",
                 ),
                 *("--cache-sim=yes", f"--D1={first}", "--I1=32768,8,64", f"--LL={last}"),
-                f"--toggle-collect={function}",
+                f"--branch-sim={'yes' if branches else 'no'}",
+                f"--toggle-collect={counted}",
             ),
             pass_fds=(log_fd,),
             limits=replace(
@@ -130,15 +153,32 @@ def parse(log: str) -> Counts:
     numbers = re.findall(r"^==\d+== Collected\s*:([\d ]*)$", log, re.MULTILINE)
     columns = names[0].split() if len(names) == 1 else []
     values = [int(number) for number in numbers[0].split()] if len(numbers) == 1 else []
-    if not set(_EVENTS) <= set(columns) or len(columns) != len(values):
+    missing = len(columns) - len(values)
+    counts = dict(zip(columns, [*values, *[0] * missing], strict=False))
+    if (
+        not set(_EVENTS) <= set(counts)
+        or not values
+        or missing < 0
+        or (missing and not _is_whole(log, counts))
+    ):
         raise NotJudged(f"valgrind did not report: {log.strip()[-300:] or 'no output'}")
-    counts = dict(zip(columns, values, strict=True))
     return Counts(
         instructions=counts["Ir"],
         accesses=counts["Dr"] + counts["Dw"],
         d1_misses=counts["D1mr"] + counts["D1mw"],
         ll_misses=counts["DLmr"] + counts["DLmw"],
+        branches=counts.get("Bc", 0),
+        mispredicted=counts.get("Bcm", 0),
     )
+
+
+def _is_whole(log: str, counts: dict[str, int]) -> bool:
+    """Callgrind leaves zeros at the end of its totals out; its summary tells them from totals that were cut."""
+    wanted = {r"LLd misses:\s*([\d,]+)": counts["DLmr"] + counts["DLmw"]}
+    if "Bc" in counts:
+        wanted[r"Mispredicts:\s*[\d,]+\s*\(\s*([\d,]+) cond"] = counts["Bcm"]
+    found = [re.findall(rf"^==\d+== {line}", log, re.MULTILINE) for line in wanted]
+    return found == [[f"{number:,}"] for number in wanted.values()]
 
 
 def _read_all(descriptor: int) -> str:

@@ -25,7 +25,7 @@ from grader.runner.arena import PAGE
 from grader.runner.group import Group, Together
 from grader.runner.host import Guest, GuestFailed
 from grader.runner.invoke import Invocation
-from grader.timing import fitness
+from grader.timing import agreement, fitness
 from grader.timing.interval import LOOKS, median, median_interval
 from grader.toolchain.interface import Interface
 
@@ -60,6 +60,8 @@ class Task:
     agree: Callable[[float], None] = lambda seconds: None
     """Gets the seconds of `invocations` by the grader's clock; raises Held when what the guest says of them cannot be
     true."""
+    value: Callable[[Sequence[Any]], float] | None = None
+    """For a duel of values: the positive number that this side has come to. Gets what `verify` gets."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,13 @@ class Rules:
     cap_s: float
     scale: float = 1.0
     """Factor on every ratio: 1 / cores for a speed-up per core."""
+    compares: Literal["time", "values"] = "time"
+    """`values`: not how long both take, but how well they agree on the numbers that they come to."""
 
 
 @dataclass(frozen=True)
 class CaseOutcome:
-    """One case of a duel: the median of its own ratios, and both sides' work per second."""
+    """One case of a duel: the median of its own ratios, and both sides' work per second (or the values they gave)."""
 
     name: str
     ratio: float
@@ -181,7 +185,13 @@ def judge(
     ratios: Sequence[float], tiers: Mapping[str, float], at_cap: bool
 ) -> tuple[Verdict | None, str, tuple[float, float] | None]:
     """The verdict on a duel's ratios so far: None means that more rounds are needed. Pure; see `fight`."""
-    interval = median_interval(ratios)
+    return judge_interval(median_interval(ratios), tiers, at_cap)
+
+
+def judge_interval(
+    interval: tuple[float, float] | None, tiers: Mapping[str, float], at_cap: bool
+) -> tuple[Verdict | None, str, tuple[float, float] | None]:
+    """The same, from the interval of what is judged."""
     lowest = min(tiers.values())
     if interval is None:
         return ("not_judged" if at_cap else None), "too few quiet rounds within the time limit", None
@@ -220,16 +230,22 @@ def _fight_once(
         while True:
             at_cap = time.monotonic() >= deadline or len(tally.ratios) + tally.rejected >= LOOKS[-1]
             if at_cap or len(tally.ratios) in LOOKS:
-                verdict, reason, interval = judge(tally.ratios, rules.tiers, at_cap)
+                verdict, reason, interval = judge_interval(_interval(tally, rules), rules.tiers, at_cap)
                 if verdict is not None:
                     if at_cap and tally.rejected > len(tally.ratios):
                         reason = _busy(tally)
-                    return _outcome(verdict, reason, interval, tally, cases, rules.scale)
+                    return _outcome(verdict, reason, interval, tally, cases, rules)
             too_slow = _round((submission, ours), (reference, theirs), cases, rules, rng, tally)
             if too_slow is not None:
                 return too_slow
             if tally.ratios:
                 on_round(len(tally.ratios), tally.ratios[-1])
+
+
+def _interval(tally: _Tally, rules: Rules) -> tuple[float, float] | None:
+    if rules.compares == "values":
+        return agreement.interval(tally.by_case.values())
+    return median_interval(tally.ratios)
 
 
 def _busy(tally: _Tally) -> str:
@@ -243,15 +259,21 @@ def _outcome(
     interval: tuple[float, float] | None,
     tally: _Tally,
     cases: Sequence[Case],
-    scale: float,
+    rules: Rules,
 ) -> Outcome:
     ratio = median(tally.ratios) if tally.ratios else None
     times = (tuple(tally.submission_s), tuple(tally.reference_s))
     elsewhere = median(tally.elsewhere) if tally.elsewhere else 0.0
     work = sum(case.work for case in cases)
     each = tuple(
-        _of_case(case, tally.by_case[case.name], scale) for case in cases if case.name in tally.by_case
+        _of_case(case, tally.by_case[case.name], rules.scale) for case in cases if case.name in tally.by_case
     )
+    if rules.compares == "values":  # there are no times, and no rate of the whole
+        ratio = agreement.overall(tally.by_case.values()) if tally.by_case else None
+        each = tuple(_agreed(case, tally.by_case[case.name]) for case in cases if case.name in tally.by_case)
+        return Outcome(
+            verdict, reason, ratio, interval, len(tally.ratios), taken_elsewhere=elsewhere, cases=each
+        )
     return Outcome(verdict, reason, ratio, interval, len(tally.ratios), *times, work, elsewhere, each)
 
 
@@ -259,6 +281,11 @@ def _of_case(case: Case, seconds: Sequence[tuple[float, float]], scale: float) -
     ours, theirs = (median([pair[side] for pair in seconds]) for side in (0, 1))
     ratio = median([theirs_s / ours_s * scale for ours_s, theirs_s in seconds])
     return CaseOutcome(case.name, ratio, case.work / ours, case.work / theirs)
+
+
+def _agreed(case: Case, values: Sequence[tuple[float, float]]) -> CaseOutcome:
+    ours, theirs = (median([pair[side] for pair in values]) for side in (0, 1))
+    return CaseOutcome(case.name, agreement.agreement(values), ours, theirs)
 
 
 def _round(
@@ -279,14 +306,15 @@ def _round(
         ours, theirs = case.tasks(rng)
         with _blaming_the_reference():
             reference_s = _timed(*reference, theirs, warming[1], layout, case, rules, None)
-        limit = _patience(reference_s * rules.scale, rules)
+        limit = None if rules.compares == "values" else _patience(reference_s * rules.scale, rules)
         try:
             submission_s = _timed(*submission, ours, warming[0], layout, case, rules, limit)
         except GuestFailed as failure:
-            if failure.kind == "hung" and failure.cpu_s > limit * 0.9:
+            if limit is not None and failure.kind == "hung" and failure.cpu_s > limit * 0.9:
                 return _hopeless(failure, reference_s * rules.scale, case)
             raise
-        logs += math.log(reference_s / submission_s * rules.scale)
+        distance = math.log(reference_s / submission_s * rules.scale)
+        logs += -abs(distance) if rules.compares == "values" else distance
         totals[0] += submission_s
         totals[1] += reference_s
         each.append((submission_s, reference_s))
@@ -333,31 +361,39 @@ def _timed(
     rules: Rules,
     cpu_limit_s: float | None,
 ) -> float:
-    """Seconds of one task, on the duel's clock.
+    """Seconds of one task, on the duel's clock; for a duel of values, what the task says.
 
     The untimed call before it has the same places and other inputs: what is remembered from it is worth nothing.
     """
     patience = {} if cpu_limit_s is None else {"timeout_s": 4 * cpu_limit_s + 5, "cpu_limit_s": cpu_limit_s}
 
-    def made(invocations: Sequence[Any]) -> tuple[Any, float]:
+    def made(invocations: Sequence[Any], *, counts: bool = True) -> tuple[Any, float]:
         staged = _written(side, guest, invocations, layout)
         values, timing = guest.call(staged.calls, None, **patience)
+        if not counts:
+            return values, 0.0
         side.arrays.read_back(guest, side.interface, staged)
         return values, timing.cpu_s if rules.clock == "cpu" else timing.wall_s
 
     try:
-        if warming is not None:
-            for calls in (warming.prepare, warming.invocations[:1]):
-                made(calls) if calls else None
-        if task.prepare:
-            made(task.prepare)
+        untimed = [] if warming is None else [warming.prepare, warming.invocations[:1]]
+        for calls in (*untimed, task.prepare):
+            made(calls, counts=False) if calls else None
         values, seconds = made(task.invocations)
         proving = made(task.proof)[1] if task.proof else 0.0
         task.verify(values)
+        if task.value is not None:
+            return _positive(task.value(values))
     except (AssertionError, invoke.Damage) as error:
         raise WrongResult(case.name) from error
     task.agree(seconds)
     return seconds + proving
+
+
+def _positive(value: float) -> float:
+    if not (math.isfinite(value) and value > 0):
+        raise AssertionError(f"{value:g} is no positive number")
+    return value
 
 
 def _written(side: Side, guest: Any, invocations: Sequence[Any], layout: _Layout) -> Any:

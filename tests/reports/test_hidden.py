@@ -20,6 +20,16 @@ def test_the_ids_of_hidden_tests_say_nothing():
     assert for_students(result([secret])).tests[0].id == "hidden:1"
 
 
+def test_what_a_hidden_test_measured_is_not_shown():
+    measured = sample_results.measured()
+    assert for_students(measured).series == measured.series
+    hidden = [
+        test.model_copy(update={"id": measured.series[0].test_id, "hidden": True})
+        for test in measured.tests[:1]
+    ]
+    assert for_students(measured.model_copy(update={"tests": hidden})).series == []
+
+
 def test_other_tests_and_duels_are_untouched():
     before = sample_results.mixed()
     after = for_students(before)

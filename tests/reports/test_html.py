@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.reports.html import html
-from grader.reports.plots import points
-from grader.result import Roofline
+from grader.reports.plots import points, series
+from grader.result import Axis, Roofline, Series
 from tests import sample_results
 from tests.sample_results import SITUATIONS, duel, result
 from tests.sample_results import test as make_test
@@ -191,6 +191,29 @@ def test_every_point_lies_under_roofs_inside_the_drawing(value, intensity, peak,
                 -1 <= float(attributes[key] or 0) <= 292 for key in attributes if key in ("y1", "y2", "cy")
             )
     assert any((svg["aria-label"] or "").startswith("roofline: ") for svg in page.of("svg"))
+
+
+def test_a_series_is_drawn_with_its_levels():
+    page = Page(html(sample_results.measured()))
+    assert any(
+        (svg["aria-label"] or "").startswith("Latency over size: 1.2 .. 90 ns") for svg in page.of("svg")
+    )
+    assert len(page.of("polyline")) == 2
+
+
+@given(
+    st.lists(st.floats(1e-6, 1e15), min_size=1, max_size=40, unique=True).map(sorted),
+    st.lists(st.floats(1e-6, 1e15), min_size=40, max_size=40),
+)
+def test_every_point_of_a_series_lies_inside_the_drawing(xs, ys):
+    axis = Axis(label="x", unit="bytes")
+    line = list(zip(xs, ys, strict=False))
+    drawn = series(Series(test_id="t", title="t", x=axis, y=axis, lines={"a": line, "b": line[:1]}))
+    places = re.findall(r'points="([^"]*)"', drawn)
+    assert [len(place.split()) for place in places] == [len(xs), 1]
+    for x, y in (place.split(",") for line in places for place in line.split()):
+        assert 63.9 <= float(x) <= 708.1
+        assert 13.9 <= float(y) <= 290.1
 
 
 def test_a_roofline_stands_at_its_intensity():

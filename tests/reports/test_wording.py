@@ -54,6 +54,36 @@ def test_a_tiers_ratio_is_short(value, text):
     assert wording.threshold(value) == text
 
 
+def test_a_series_in_one_line():
+    [series] = sample_results.measured().series
+    assert wording.sweep(series) == "Latency over size: 1.2 .. 90 ns, from 4 KiB to 16 MiB"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (512, "bytes", "512 B"),
+        (49152, "bytes", "48 KiB"),
+        (3 * 2**19, "bytes", "1.5 MiB"),
+        (2**33, "bytes", "8 GiB"),
+        (96, "ns", "96 ns"),
+        (2, "", "2"),
+    ],
+)
+def test_quantities(value, unit, text):
+    assert wording.quantity(value, unit) == text
+
+
+def test_values_that_agree_are_not_told_as_speeds():
+    measured = sample_results.measured()
+    assert wording.slowest(measured.duels[0]) == "farthest from the reference: 16 MiB, 68 against 90 ns"
+    steps = wording.what_next(measured, RERUN)
+    assert (
+        "'latency of random loads' reaches gold (.92) when its numbers are within 9 % of the reference's."
+        in steps
+    )
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(95.7, "96"), (7.25, "7.25"), (0.0123, "0.0123"), (12345, "12,345")]
 )

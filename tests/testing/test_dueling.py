@@ -14,7 +14,7 @@ from grader.scoring import DEFAULT_CREDIT, duel_credit
 from grader.testing import CheckFailed, NotJudged
 from grader.testing.dueling import DuelRunner, replay_clock
 from grader.timing import duel
-from grader.timing.duel import Outcome, ReferenceFailed, WrongResult
+from grader.timing.duel import CaseOutcome, Outcome, ReferenceFailed, WrongResult
 
 TIERS = {"pass": 0.15, "bronze": 0.25, "silver": 0.5, "gold": 0.8, "bonus": 0.95}
 LARGE = Contract(title="n = 3072", tiers=TIERS, bound="compute")
@@ -133,6 +133,29 @@ def test_a_duel_in_which_nothing_was_measured_has_a_record_too(monkeypatch):
     )
     assert isinstance(fought.error, NotJudged)
     assert (fought.records[0].ratio, fought.records[0].interval, fought.records[0].rounds) == (None, None, 0)
+
+
+VALUES = Contract(title="latency", tiers={"pass": 0.75, "gold": 0.92}, compares="values", unit="ns")
+SIZES = (CaseOutcome("8 KiB", 0.99, 1.26, 1.25), CaseOutcome("16 MiB", 0.5, 45, 90))
+
+
+def test_a_duel_of_values_keeps_the_values_of_its_cases(monkeypatch):
+    fought = Fought(monkeypatch, Outcome("passed", "", 0.95, (0.94, 0.97), 9, cases=SIZES), VALUES)
+    [record] = fought.records
+    assert (record.compares, record.unit, record.tier, record.submission_rate) == (
+        "values",
+        "ns",
+        "gold",
+        None,
+    )
+    assert [(case.submission_rate, case.reference_rate) for case in record.cases] == [(1.26, 1.25), (45, 90)]
+    assert fought.credit == pytest.approx(1.0)
+
+
+def test_values_that_do_not_agree_are_told_by_the_worst_case(monkeypatch):
+    fought = Fought(monkeypatch, Outcome("failed", "", 0.7, (0.69, 0.71), 9, cases=SIZES), VALUES)
+    assert str(fought.error) == "an agreement of 0.7 with the reference; 'pass' starts at 0.75"
+    assert (fought.error.case, fought.error.got) == ("16 MiB", "45 ns")
 
 
 def test_against_itself_both_sides_are_the_submission(monkeypatch):

@@ -561,6 +561,20 @@ def test_simulated_counts_can_be_awarded(run):
     assert (test.status, test.points, test.message) == ("passed", 2, "True")
 
 
+def test_a_series_is_kept_and_what_cannot_be_drawn_fails_the_test(run):
+    tests = """
+def test_right(keep_series): keep_series("latency", ("size", "bytes"), ("a load", "ns"), {"mine": [(1, 2), (2, 3)]})
+def test_wrong(keep_series): keep_series("latency", ("size", "bytes"), ("a load", "ns"), {"mine": [(2, 2), (1, 3)]})
+def test_many(keep_series):
+    for number in range(99): keep_series(str(number), ("x", ""), ("y", ""), {"a": [(1, 1)]})
+"""
+    result = run(HEAD + tests).result
+    assert verdicts(run(HEAD + tests)) == {"right": "passed", "wrong": "failed", "many": "passed"}
+    assert result.series[0].lines == {"mine": [(1, 2), (2, 3)]}
+    assert result.series[0].test_id.endswith("::test_right")
+    assert len(result.series) == 16
+
+
 def test_evidence_is_kept_whether_the_test_passes_or_not_and_cut(run):
     tests = """
 def test_right(evidence): evidence("a loop", "x" * 99999)

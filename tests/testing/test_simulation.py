@@ -38,6 +38,19 @@ def test_the_order_of_the_columns_does_not_matter():
     assert parse(log.replace("\\n", "\n")) == Counts(instructions=9, accesses=15, d1_misses=9, ll_misses=3)
 
 
+SUMMARY = """\
+==2== D1  misses:            25  (         12 rd   +        13 wr)
+==2== LLd misses:             14  (         14 rd   +         0 wr)
+"""
+
+
+def test_zeros_that_valgrind_leaves_out_at_the_end_are_zeros():
+    trimmed = LOG.replace(" 14 15", " 14") + SUMMARY
+    assert parse(trimmed) == Counts(instructions=4000053, accesses=17, d1_misses=23, ll_misses=14)
+    with pytest.raises(NotJudged, match="valgrind did not report"):
+        parse(LOG.replace(" 13 14 15", "") + SUMMARY)  # cut, and not zero
+
+
 @pytest.mark.parametrize(
     "log",
     [
@@ -102,6 +115,37 @@ def test_a_larger_cache_keeps_what_was_read_before(lab):
     assert small.d1_misses == large.d1_misses >= 2 * 3 * count / line
     assert small.ll_misses >= 2 * 3 * count / line
     assert large.ll_misses == pytest.approx(2 * count / line, rel=0.05)
+
+
+INNER = """
+__attribute__((noipa)) void inner(size_t count, const uint32_t *in, uint32_t *out)
+{
+    for (size_t i = 0; i < count; i++)
+        if (in[i] % 2 != 0) {
+            __asm__ volatile("");
+            out[i] = 3 * in[i] + 1;
+        }
+}
+"""
+
+
+@needs("valgrind")
+def test_an_inner_function_can_be_counted_alone_with_its_branches(lab):
+    subject = steps.subject(lab, source(1.0, INNER, "    inner(count, in, out);\n"))
+    rng, count = np.random.default_rng(1), 5000
+    try:
+        simulator = subject.simulator()
+        wrong = {}
+        for name, given in (("even", np.zeros(count)), ("random", rng.integers(0, 2, count))):
+            arguments = (count, given.astype(np.uint32), np.zeros(count, np.uint32))
+            counts = simulator.call("steps_apply", *arguments, inside="inner", branches=True)
+            assert counts.instructions < STEPS
+            assert 2 * count <= counts.branches < 2.5 * count
+            wrong[name] = counts.mispredicted / count
+        assert wrong["even"] < 0.05 < 0.3 < wrong["random"]
+        assert simulator.call("steps_apply", *arguments).branches == 0
+    finally:
+        subject.close()
 
 
 FORGED = r"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -424,3 +425,47 @@ def test_cpu_time_does_not_mind_a_busy_machine(corner, rng, monkeypatch):
     outcome = fight(corner(source(2.0)).side, corner(source()).side, [case()], rules(), rng)
     assert outcome.verdict == "passed"
     assert math.isclose(outcome.ratio, 0.5, rel_tol=0.25)
+
+
+# --- Values instead of time -----------------------------------------------------------------------
+
+
+def saying(ours: float, theirs: float, spread: float = 0.01) -> Case:
+    """Both sides do their work, and come to numbers that scatter around `ours` and `theirs`."""
+
+    def tasks(rng):
+        numbers = np.exp(rng.normal(0, spread, 2)) * (ours, theirs)
+        mine, other = (replace(steps.task(rng), value=lambda values, n=n: float(n)) for n in numbers)
+        return mine, other
+
+    return Case(f"{ours:g} and {theirs:g}", tasks, work=1.0, warm_up=False)
+
+
+@pytest.mark.parametrize("ours, theirs, truth", [(10, 10, 1.0), (10, 20, 0.5), (20, 10, 0.5), (90, 100, 0.9)])
+def test_values_agree_whichever_is_larger(corner, rng, ours, theirs, truth):
+    sides = corner(source(0.01)).side, corner(source(0.01)).side
+    outcome = fight(*sides, [saying(ours, theirs)], rules(compares="values"), rng)
+    assert outcome.ratio == pytest.approx(truth, rel=0.02)
+    assert outcome.interval[0] <= outcome.ratio <= outcome.interval[1] <= 1
+    assert (outcome.submission_rate, outcome.reference_rate) == (None, None)
+    assert outcome.cases[0].submission_rate == pytest.approx(ours, rel=0.02)
+
+
+def test_noise_to_both_sides_is_no_disagreement(corner, rng):
+    sides = corner(source(0.01)).side, corner(source(0.01)).side
+    outcome = fight(
+        *sides, [saying(10, 10, 0.2), saying(50, 50, 0.2)], rules(compares="values", cap_s=4), rng
+    )
+    assert outcome.ratio > 0.85
+    assert outcome.verdict in ("passed", "not_judged")
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
+def test_a_value_that_is_no_positive_number_is_a_wrong_result(corner, rng, value):
+    sides = corner(source(0.01)).side, corner(source(0.01)).side
+    tasks = (
+        replace(steps.task(rng), value=lambda values: value),
+        replace(steps.task(rng), value=lambda values: 1.0),
+    )
+    with pytest.raises(WrongResult, match="nothing"):
+        fight(*sides, [Case("nothing", lambda rng: tasks, work=1.0)], rules(compares="values"), rng)
