@@ -34,6 +34,8 @@ class Runtime:
     read_only: tuple[Path, ...]
     preload: dict[str, str]
     """Sanitizer variant -> library that must be loaded first, for those that the compiler has."""
+    program_libraries: tuple[Path, ...]
+    """What a submission's own executable may need: the C library, its usual companions, and the sanitizers'."""
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of a guest: isolated mode, no site-packages, no bytecode written."""
@@ -64,13 +66,16 @@ def prepare() -> Runtime:
         if library in found
     }
     names = {name for path in found.values() for name in _names_of(path)}
-    mounts = {folder, *system, *names, *(lib for path in found.values() for lib in _needs(path))}
+    usual = _named_libraries()
+    beside = {*usual, *names, *(lib for path in (*usual, *found.values()) for lib in needs(path))}
+    mounts = {folder, *system, *names, *(lib for path in found.values() for lib in needs(path))}
     return Runtime(
         python=folder / "bin" / interpreter.name,
         guest=folder / "guest.py",
         libraries=folder / "lib",
         read_only=tuple(sorted(mounts)),
         preload=preload,
+        program_libraries=tuple(sorted(beside)),
     )
 
 
@@ -101,7 +106,7 @@ def _copy(place: Path, interpreter: Path, backend: Path) -> None:
     shutil.copy2(_GUEST, place / "guest.py")
     system: set[str] = set()
     for binary in [interpreter, *copied, *_named_libraries(), Path("/usr/bin/setpriv")]:
-        for needed in _needs(binary) if binary.exists() else []:
+        for needed in needs(binary) if binary.exists() else []:
             if str(needed).startswith(_SYSTEM):
                 system.add(str(needed))
             else:
@@ -133,7 +138,7 @@ def _imported_modules(interpreter: Path, backend: Path) -> tuple[list[str], str]
 
 
 @functools.lru_cache(maxsize=64)
-def _needs(binary: Path) -> tuple[Path, ...]:
+def needs(binary: Path) -> tuple[Path, ...]:
     """Shared libraries that a trusted binary loads, with the loader, as `ldd` finds them."""
     text = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout
     return tuple(Path(path) for path in re.findall(r"(?:=> |^\s*)(/\S+) \(0x", text, re.MULTILINE))

@@ -1,4 +1,5 @@
-"""Building a submission: the grader's command line, inside the sandbox, into one shared library per variant.
+"""Building a submission: the grader's command line, inside the sandbox, into one shared library per variant, and an
+executable beside it where the lab has one.
 
 The student's build files are never used and hidden files are not mounted, so neither `#include "/…"` nor `.incbin`
 finds them. What was built, and what the compiler said, is kept under the hash of everything that went into it.
@@ -49,11 +50,12 @@ _LAUNCHERS = ("bwrap: ", "prlimit: ", "setpriv: ")
 
 @dataclass(frozen=True)
 class Built:
-    """A library ready to be loaded, and the compiler's remarks about it."""
+    """A library ready to be loaded, and the compiler's remarks about it; `program` is the executable, if there is one."""
 
     folder: Path
     variant: Variant
     remarks: tuple[diagnostics.Diagnostic, ...]
+    program: Path | None = None
 
 
 class BuildFailed(Exception):
@@ -87,6 +89,8 @@ def build(tier: Tier, lab: Lab, files: Mapping[str, bytes], variant: Variant) ->
     flags = (*COMMON_FLAGS, *lab.build.flags, *_VARIANT_FLAGS[variant], *wrapped)
     parts = [piece for name in sorted(files) for piece in (name, files[name])]
     glue = [path.read_bytes() for path in _staff_files(lab, variant)]
+    if lab.main_path:
+        glue += [str(_program(lab, variant)).encode(), lab.main_path.read_bytes()]
     recipe: list[cache.Piece] = [
         "build 3",
         compiler(),
@@ -101,7 +105,8 @@ def build(tier: Tier, lab: Lab, files: Mapping[str, bytes], variant: Variant) ->
     if record["failure"]:
         raise BuildFailed(record["failure"]["summary"], record["failure"]["detail"])
     remarks = diagnostics.parse(record["output"])
-    return Built(folder, variant, tuple(remarks))
+    wanted = _program(lab, variant)
+    return Built(folder, variant, tuple(remarks), folder / wanted if wanted else None)
 
 
 def _compile(
@@ -118,36 +123,41 @@ def _compile(
         objects = ["../lab/promises.o", *(["../lab/faults.o"] if variant == "faults" else [])]
         libraries = [f"-l{name}" for name in lab.build.libraries]
         link = ["-shared", "-Wl,-z,defs", "-Wl,-z,noexecstack", f"-Wl,-soname,{module.LIBRARY}"]
-        command = [
-            "gcc",
-            "-fdiagnostics-format=json",
-            *flags,
-            "-iquote",
-            "../lab",
-            *sources,
-            *staff,
-            *objects,
-        ]
+        compiler_of_all = ["gcc", "-fdiagnostics-format=json", *flags, "-iquote", "../lab"]
+        command = [*compiler_of_all, *sources, *staff, *objects]
         compiling = _Step(tier, lab, scratch, [*command, *link, *libraries, "-o", f"../out/{module.LIBRARY}"])
+        program, linking = _program(lab, variant), []
+        if program and lab.main_path:
+            parts = [f"../lab/{lab.main_path.name}", *sources, *staff, *objects[1:], "-Wl,-z,noexecstack"]
+            command = [*compiler_of_all, *parts, *libraries, "-o", f"../out/{program}"]
+            linking.append(_Step(tier, lab, scratch, command))
         checked = sources if variant == "release" else []  # the other variants share its source
         with_macros = [_Step(tier, lab, scratch, _preprocess(flags, source)) for source in checked]
         compiled = compiling.finish(lab.limits.build_s)
+        linked = [step.finish(lab.limits.build_s) for step in linking]
         preprocessed = [step.finish(lab.limits.build_s) for step in with_macros]
-        for step in (compiled, *preprocessed):
+        for step in (compiled, *linked, *preprocessed):
             if step.status != 0 and step.stderr.startswith(_LAUNCHERS):
                 raise RuntimeError(f"the sandbox could not start the compiler: {step.stderr.strip()[-400:]}")
         failure = _judge(compiled, preprocessed, files, scratch / "src")
-        if failure and any(_was_stopped(step) for step in (compiled, *preprocessed)):
+        for step in linked:
+            failure = failure or _judge(step, [], files, scratch / "src")
+        if failure and any(_was_stopped(step) for step in (compiled, *linked, *preprocessed)):
             raise BuildFailed(failure["summary"], failure["detail"])  # not kept: next time it may be faster
-        library = scratch / "out" / module.LIBRARY
-        if failure is None:
-            if library.is_symlink() or not library.is_file():
-                raise RuntimeError(f"the compiler said nothing was wrong, but {library.name} is not there")
-            shutil.copyfile(library, place / module.LIBRARY)
-            (place / module.LIBRARY).chmod(0o755)
+        for name in (module.LIBRARY, *([program] if program else [])) if failure is None else ():
+            made = scratch / "out" / name
+            if made.is_symlink() or not made.is_file():
+                raise RuntimeError(f"the compiler said nothing was wrong, but {name} is not there")
+            shutil.copyfile(made, place / name)
+            (place / name).chmod(0o755)
         (place / "build.json").write_text(json.dumps({"failure": failure, "output": compiled.stderr}))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _program(lab: Lab, variant: Variant) -> str | None:
+    """The name of the executable that this variant has; a program of several processes has no use for tsan."""
+    return lab.build.program.name if lab.build.program and variant != "tsan" else None
 
 
 def _staff_sources(lab: Lab, variant: Variant) -> tuple[Path, ...]:
@@ -176,7 +186,8 @@ def _lay_out(
         target = scratch / "src" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
-    for path in (lab.header_path, prepared.promises, prepared.faults, *_staff_files(lab, variant)):
+    mains = [lab.main_path] if lab.main_path else []
+    for path in (lab.header_path, prepared.promises, prepared.faults, *mains, *_staff_files(lab, variant)):
         shutil.copyfile(path, scratch / "lab" / path.name)
 
 
