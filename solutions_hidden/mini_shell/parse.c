@@ -43,11 +43,11 @@ static int ends_word(char c)
     return strchr(" \t\n|&;<>()", c) != NULL; /* also NUL, which is refused before */
 }
 
-/* Blanks, comments, and backslashes before a new line: nothing. */
+/* Blanks, comments, and backslashes before a new line that is not the last one: nothing. */
 static void skip_blanks(struct parser *p)
 {
     for (; p->at < p->end; p->at++) {
-        if (*p->at == '\\' && p->end - p->at >= 2 && p->at[1] == '\n')
+        if (*p->at == '\\' && p->end - p->at > 2 && p->at[1] == '\n')
             p->at++;
         else if (*p->at == '#')
             while (p->at + 1 < p->end && p->at[1] != '\n')
@@ -57,14 +57,14 @@ static void skip_blanks(struct parser *p)
     }
 }
 
-/* The end of a word that begins here, quotes included. -EAGAIN when a quote stays open. */
+/* The end of a word that begins here, quotes included. -EAGAIN when a quote stays open, or the line is to go on. */
 static int take_word(struct parser *p, struct token *t)
 {
     const char *at = p->at;
     char quote = '\0';
     for (; at < p->end && (quote != '\0' || !ends_word(*at)); at++) {
         if (*at == '\\' && quote != '\'') {
-            if (++at == p->end)
+            if (++at == p->end || (*at == '\n' && at + 1 == p->end))
                 return -EAGAIN;
         } else if (quote == *at) {
             quote = '\0';
