@@ -35,7 +35,7 @@ class Program:
         patience: float = 1.0,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._start = start
+        self._launch = start
         self.argv = tuple(argv)
         self._sources = tuple(sources)
         self._blame = blame
@@ -72,7 +72,7 @@ class Program:
     def attempt(self, run: Run, case: str = "") -> Ended:
         """One run whose end may be any; for a whole command line see `command`. Raises CheckFailed when the sandbox died."""
         try:
-            return self.runner.run(run)
+            return self.start().run(run)
         except GuestFailed as failure:
             self.close()
             raise self._broken(failure, case or _words(run)) from None
@@ -86,17 +86,16 @@ class Program:
         """Run it on a terminal of its own, to be typed at; see `Terminal`."""
         run = self._made(arguments, {"timeout_s": 60.0, **how})
         try:
-            with self.runner.session(run) as session:
+            with self.start().session(run) as session:
                 yield Terminal(session)
         except GuestFailed as failure:
             self.close()
             raise self._broken(failure, _words(run)) from None
 
-    @property
-    def runner(self) -> ProgramRunner:
-        """The sandbox, started when there is none."""
+    def start(self) -> ProgramRunner:
+        """The sandbox, started when there is none. It ends with the thread that started it."""
         if self._runner is None:
-            self._runner = self._start()
+            self._runner = self._launch()
         return self._runner
 
     def close(self) -> None:

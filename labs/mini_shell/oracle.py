@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -67,3 +68,101 @@ def shown(data: bytes) -> str:
 
 def listed(files: tuple[tuple[str, bytes], ...]) -> str:
     return "\n".join(f"{name}: {shown(data)}" for name, data in files) or "(no files)"
+
+
+# --- The tree of msh.h ------------------------------------------------------------------------------------------------
+
+EINVAL, EAGAIN = -22, -11
+_WORD = re.compile(rb"""(?:[^ \t\n|&;<>()'"\\]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+""", re.DOTALL)
+_SIGNS = (b"&&", b"||", b"|", b"&", b";", b"\n")
+_REDIRECTION = re.compile(rb"([0-9]?)(>>|>&(?:[0-9]|-)(?=[ \t\n|&;<>()]|\Z)|>(?!&)|<)")
+
+
+class Wrong(Exception):
+    """No command of the language, or not yet: args[0] is what msh_parse answers."""
+
+
+def tree(src: bytes) -> bytes | int:
+    """The tree as driver.c writes it, or what msh_parse answers instead. Slow and simple: first tokens, then the grammar."""
+    try:
+        return _list(_tokens(src))
+    except Wrong as wrong:
+        return int(wrong.args[0])
+
+
+def _tokens(src: bytes) -> list[tuple[str, bytes]]:
+    """(kind, text) of every token; a '#' begins a comment only where a word could begin."""
+    if b"\0" in src:
+        raise Wrong(EINVAL)
+    found, at = [], 0
+    while at < len(src):
+        rest = src[at:]
+        if rest[:1] in b" \t" or (rest[:2] == b"\\\n" and len(rest) > 2):
+            at += 1 if rest[:1] in b" \t" else 2
+        elif rest[:1] == b"#":
+            at += len(rest.split(b"\n")[0])
+        elif sign := next((sign for sign in _SIGNS if rest.startswith(sign)), b""):
+            found.append(("sign", sign))
+            at += len(sign)
+        elif match := _REDIRECTION.match(rest):
+            found.append(("redirection", match[0]))
+            at += match.end()
+        elif rest[:1] in b"<>()" or (rest[:1].isdigit() and rest[1:2] in (b"<", b">")):
+            found.append(("wrong", rest[:1]))
+            break
+        else:
+            match = _WORD.match(rest)
+            at += match.end() if match else 0
+            after = src[at : at + 1]
+            if match is None or after in (b"'", b'"', b"\\") or (match[0].endswith(b"\\\n") and at == len(src)):
+                found.append(("open", b""))
+                break
+            found.append(("word", match[0]))
+    return found
+
+
+def _list(tokens: list[tuple[str, bytes]]) -> bytes:
+    text, position, join = b"", 0, b""
+
+    def peek() -> tuple[str, bytes]:
+        kind, what = tokens[position] if position < len(tokens) else ("end", b"")
+        if kind in ("wrong", "open"):
+            raise Wrong(EINVAL if kind == "wrong" else EAGAIN)
+        return kind, what
+
+    while True:
+        while peek() == ("sign", b"\n"):
+            position += 1
+        if peek()[0] == "end":
+            if join in (b"&&", b"||"):
+                raise Wrong(EAGAIN)
+            return text
+        while True:  # a pipeline
+            words, redirections = b"", b""
+            while peek()[0] in ("word", "redirection"):
+                kind, what = peek()
+                position += 1
+                if kind == "word":
+                    words += b"\x01" + what + b"\x02"
+                    continue
+                fd, sign = (what[:1], what[1:]) if what[:1].isdigit() else (b"", what)
+                fd = fd or (b"0" if sign == b"<" else b"1")
+                if sign.startswith(b">&"):
+                    redirections += b" " + fd + b">&" + (b"-1" if sign[2:] == b"-" else sign[2:])
+                    continue
+                if peek()[0] != "word":
+                    raise Wrong(EINVAL)
+                redirections += b" " + fd + sign + b"-1\x01" + peek()[1] + b"\x02"
+                position += 1
+            if not words and not redirections:
+                raise Wrong(EAGAIN if peek()[0] == "end" else EINVAL)
+            text += words + redirections
+            if peek() != ("sign", b"|"):
+                break
+            text += b" | "
+            position += 1
+            while peek() == ("sign", b"\n"):
+                position += 1
+        join = peek()[1]
+        position += 1
+        text += (b";" if join == b"\n" else join) + b"\n"

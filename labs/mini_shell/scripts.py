@@ -13,91 +13,73 @@ FILES = {"in1": b"one\ntwo\nthree\ntwo\n", "in2": b"b a\nd c", "d1/": b"", "plai
 
 Draw = st.DrawFn
 
-_LETTERS = st.sampled_from(["a", "b1", "x.y", "-z", "+", "%", "/", "=", "_", ",", "@", "A", "^"])
-_QUOTED = st.sampled_from(["'a b'", "''", "'|'", "';'", "'#'", "'$V1'", "'\\'", "'\"'", "'a\nb'", "'>'", "'&'"])
-_DOUBLE = st.sampled_from(
-    ['"a b"', '""', '"|"', '"$V1"', '"$V2 $V3"', '"\\""', '"\\\\"', '"\\$V1"', '"\\a"', '"\'"', '"$?"', '"#"', '"a\\\nb"']
+_LETTERS = ["a", "b1", "x.y", "-z", "+", "%", "/", "=", "_", ",", "@", "A", "^", "a#b"]
+_QUOTED = ["'a b'", "''", "'|'", "';'", "'#'", "'$V1'", "'\\'", "'\"'", "'a\nb'", "'>'", "'&'"]
+_DOUBLE = ['"a b"', '""', '"|"', '"$V1"', '"$V2 $V3"', '"\\""', '"\\\\"', '"\\$V1"', '"\\a"', '"\'"', '"$?"', '"#"', '"a\\\nb"']
+_ESCAPED = ["\\ ", "\\|", "\\;", "\\&", "\\>", "\\\\", "\\'", '\\"', "\\$", "\\#", "\\a", "\\\n"]
+_VALUES = ["$V1", "$V2", "$V3", "$NONE", "$?", "$V1$V2", "$V1.x", "$V1'q'", "$"]
+_PIECES = [*_LETTERS, *_VALUES, *_QUOTED, *_DOUBLE, *_ESCAPED]
+_PAIRS = [one + two for one in _PIECES for two in _PIECES if not (one[-1] == "$" and two[0] in "'\"$?")]
+_WORDS = st.sampled_from([word for word in (*_PIECES * 12, *_PAIRS) if not word.startswith("#") and word != "\\\n"])
+_BLANKS = st.sampled_from([" ", "  ", "\t", " \\\n"])
+
+_STATUSES = ("0", "1", "2", "7", "255", "-9", "-15", "-11")
+_OTHERS = (
+    *("true", "true", "false", "false", "pwd", ":", ": x", "exit 3", "exit", "exit 300", "cd", "cd .", "cd ..", "cd d1", "cd nope"),
+    *("sort", "wc -l", "tr a-z A-Z", "head -n 1", "tail -n 1", "uniq", "cat", "cat in1", "cat in2 in1", "cat in1 none"),
+    *("nope", "./plain", "./d1", "./none", "''", "$NONE", "$NONE args x", "tell a", "tell 'a b' $V1"),
+    *("export V1=x", "export V2='a  b'", "export V3=", 'export V1="$V2"', "export V3=\\|", "export V1=$?"),
+    *(f"ends {status}" for status in _STATUSES),
 )
-_ESCAPED = st.sampled_from(["\\ ", "\\|", "\\;", "\\&", "\\>", "\\\\", "\\'", '\\"', "\\$", "\\#", "\\a", "\\\n"])
-_VALUES = st.sampled_from(["$V1", "$V2", "$V3", "$NONE", "$?", "$V1$V2", "$V1.x", "$V1'q'", "$ "])
-_PIECE = st.one_of(_LETTERS, _LETTERS, _LETTERS, _QUOTED, _DOUBLE, _ESCAPED, _VALUES, st.just("a#b"))
-_BLANK = st.sampled_from([" ", " ", " ", "  ", "\t", " \\\n"])
+_ALONE = ("cat f0", "cat f0 f1", "wc -l f0", "cat 'f 2'")
+_COMMANDS = {False: st.sampled_from(_OTHERS), True: st.sampled_from((*_OTHERS, *_ALONE))}
+
+
+def _redirections(outputs: tuple[str, ...], inputs: tuple[str, ...]) -> list[str]:
+    signs = [f"{sign}{target}" for sign in (">", ">>", "> ", ">>  ", "2>", "3>") for target in outputs]
+    copies = ["2>&1", ">&2", "3>&1", "2>&-", "1>&2 2>&1", "3>&2 2>&1 1>&3"]
+    return [*signs, *copies, *(f"{sign}{source}" for sign in ("<", "< ", "0<") for source in inputs)]
+
+
+_REDIRECTIONS = {
+    -1: st.sampled_from(_redirections(("f0", "f1", "'f 2'"), ("in1", "in2", "f0", "none"))),
+    **{stage: st.sampled_from(_redirections((f"s{stage}",), ("in1",))) for stage in range(4)},
+}
+_SIGNS = st.sampled_from(
+    [" && ", " || ", "; ", "\n", ";", "&&", "||", " # x\n", "\n\n", " &\nwait\n", "; args $?\n", " &&\n\n", " || # y\n"]
+)
+_PIPES = st.sampled_from([" | ", "|", " |\n", "|\t", " | # z\n"])
+_ENDS = st.sampled_from(["", "\n", " ; args $?", "\nargs $? $V1", " # end", "\n\n", "\ncat f0"])
 
 
 @st.composite
-def words(draw: Draw) -> str:
-    """One word: pieces side by side."""
-    return "".join(draw(st.lists(_PIECE, min_size=1, max_size=3))).strip() or "w"
-
-
-@st.composite
-def redirections(draw: Draw, stage: int, alone: bool) -> str:
-    """One redirection of a command; `stage` names the file that it may write, `alone` says that nobody else runs."""
+def commands(draw: Draw, stage: int, blank: str) -> str:
+    """One command. `stage` names the files that it may write; -1: nobody else runs, and it may write any."""
     kind = draw(st.integers(0, 9))
-    space = draw(st.sampled_from(["", " "]))
-    target = draw(st.sampled_from(["f0", "f1", "'f 2'"])) if alone else f"s{stage}"
-    if kind <= 2:
-        return f">{space}{target}"
     if kind <= 4:
-        return f">>{space}{target}"
-    if kind == 5:
-        source = draw(st.sampled_from(["in1", "in2", "f0", "none"])) if alone else "in1"
-        return f"<{space}{source}"
-    return draw(st.sampled_from(["2>&1", ">&2", f"2>{space}{target}", "3>&1", f"3>{space}{target}", "2>&-", "1>&2 2>&1"]))
-
-
-@st.composite
-def simple_commands(draw: Draw, alone: bool) -> str:
-    """A command without its redirections."""
-    kind = draw(st.integers(0, 19))
-    if kind <= 7:
-        parts = ["args", *draw(st.lists(words(), max_size=4))]
-    elif kind == 8:
-        parts = ["tell", *draw(st.lists(words(), max_size=2))]
-    elif kind <= 10:
-        parts = ["cat", *draw(st.lists(st.sampled_from(["in1", "in2", "f0" if alone else "in1"]), max_size=2))]
-    elif kind == 11:
-        parts = [draw(st.sampled_from(["sort", "wc -l", "tr a-z A-Z", "head -n 1", "tail -n 1", "uniq"]))]
-    elif kind == 12:
-        parts = ["ends", draw(st.sampled_from(["0", "1", "2", "7", "255", "-9", "-15", "-11"]))]
-    elif kind == 13:
-        parts = [draw(st.sampled_from(["nope", "./plain", "./d1", "./none", "''", "$NONE", "$NONE args x"]))]
-    elif kind == 14:
-        parts = ["export", draw(st.sampled_from(["V1=x", "V2='a  b'", "V3=", 'V1="$V2"', "V3=\\|"]))]
-    elif kind == 15:
-        parts = ["cd", draw(st.sampled_from(["d1", "..", ".", "nope", "'d1'", ""]))]
-    elif kind == 16:
-        parts = ["pwd"]
-    elif kind == 17:
-        parts = [draw(st.sampled_from([":", ": x", "exit 3", "exit", "exit 300"]))] if draw(st.booleans()) else ["false"]
+        text = blank.join(["args", *draw(st.lists(_WORDS, max_size=3))])
     else:
-        parts = [draw(st.sampled_from(["true", "false"]))]
-    return draw(_BLANK).join(part for part in parts if part)
-
-
-@st.composite
-def commands(draw: Draw, stage: int, alone: bool) -> str:
-    """A command with up to three redirections, before and behind it."""
-    text = draw(simple_commands(alone))
-    for redirection in draw(st.lists(redirections(stage, alone), max_size=3 if draw(st.booleans()) else 0)):
-        before = draw(st.integers(0, 3)) == 0
-        text = f"{redirection} {text}" if before else f"{text}{draw(_BLANK)}{redirection}"
+        text = draw(_COMMANDS[stage < 0])
+    for _ in range((0, 0, 0, 1, 1, 2, 3, 0, 1, 2)[kind]):
+        redirection = draw(_REDIRECTIONS[stage])
+        text = f"{text}{blank}{redirection}" if kind != 6 else f"{redirection} {text}"
     return text
 
 
 @st.composite
-def pipelines(draw: Draw) -> str:
+def pipelines(draw: Draw, blank: str) -> str:
     """One to four commands."""
     count = draw(st.sampled_from([1, 1, 1, 2, 2, 3, 4]))
-    sign = draw(st.sampled_from([" | ", "|", " |\n", "|\t"]))
-    return sign.join(draw(commands(stage, count == 1)) for stage in range(count))
+    if count == 1:
+        return draw(commands(-1, blank))
+    return draw(_PIPES).join(draw(commands(stage, blank)) for stage in range(count))
 
 
 @st.composite
 def scripts(draw: Draw) -> str:
     """A script of up to seven pipelines."""
-    text = draw(pipelines())
+    blank = draw(_BLANKS)
+    text = draw(pipelines(blank))
     for _ in range(draw(st.integers(0, 6))):
-        sign = draw(st.sampled_from([" && ", " || ", "; ", "\n", ";", "&&", "||", " # x\n", "\n\n", " &\nwait\n", "; args $?\n"]))
-        text += sign + draw(pipelines())
-    return text + draw(st.sampled_from(["", "\n", " ; args $?", "\nargs $? $V1", " # end", "\n\n"]))
+        text += draw(_SIGNS) + draw(pipelines(blank))
+    return text + draw(_ENDS)

@@ -146,7 +146,7 @@ _Noreturn static void exec_program(char **argv)
         execve(argv[0], argv, environ);
         error = errno;
     } else {
-        for (const char *at = folders; at != NULL; at = strchr(at, ':') != NULL ? strchr(at, ':') + 1 : NULL) {
+        for (const char *at = argv[0][0] != '\0' ? folders : NULL; at != NULL; at = strchr(at, ':') != NULL ? strchr(at, ':') + 1 : NULL) {
             try_exec(at, strcspn(at, ":"), argv); /* an empty entry is the working folder */
             if (errno != ENOENT && errno != ENOTDIR)
                 error = errno;
