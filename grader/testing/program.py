@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 import pexpect.fdpexpect
 
+from grader.runner import observation
 from grader.runner.host import GuestFailed
 from grader.runner.programs import Ended, ProgramRunner, Run, Session
 from grader.testing.checks import CheckFailed, NotJudged
@@ -76,6 +78,20 @@ class Program:
         except GuestFailed as failure:
             self.close()
             raise self._broken(failure, case or _words(run)) from None
+
+    def traced(self, *arguments: str | bytes, **how: Any) -> collections.Counter[str]:
+        """The system calls of the program's own process in one run, by name, counted from outside; loading it takes some 40.
+
+        Raises NotJudged without strace, and what `run` raises.
+        """
+        runner = self.start()
+        runner.wait_until_ready()
+        try:
+            with observation.tracing(runner.pid) as traced:
+                self.run(*arguments, **{"timeout_s": 30.0, **how})
+        except observation.Unobservable as error:
+            raise NotJudged(str(error)) from None
+        return next(iter(traced.processes.values()), collections.Counter())
 
     def command(self, *arguments: str | bytes, **how: Any) -> Run:
         """The run that `run` would make."""

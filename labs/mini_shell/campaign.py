@@ -16,6 +16,7 @@ from labs.mini_shell.scripts import FILES, scripts
 
 HOW: Mapping[str, object] = {"files": FILES, "environment": {"V1": "v", "V2": "p q"}, "timeout_s": 5.0}
 _SHRINK_S = 20.0
+_AT_A_TIME = 500
 _PATIENCE = 3
 """So many scripts that differ are enough: the rest is not run."""
 
@@ -33,6 +34,20 @@ def draw(number: int, count: int) -> list[str]:
 
     keep()
     return list(found)
+
+
+def first_difference(
+    program: Program, model: Callable[[str], Program], number: int, count: int
+) -> tuple[int, Difference | None]:
+    """Draw and run `count` scripts, some hundred at a time; how many were run, and the smallest that differs, if any."""
+    done = 0
+    while done < count:
+        drawn = draw(number + done, min(_AT_A_TIME, count - done))
+        found = differences(program, model, drawn)
+        if found:
+            return done, shrunk(program, model, number + done, min(found, key=lambda item: len(item.script)))
+        done += len(drawn)
+    return done, None
 
 
 def differences(program: Program, model: Callable[[str], Program], drawn: Sequence[str]) -> list[Difference]:

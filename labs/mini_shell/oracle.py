@@ -56,7 +56,8 @@ def explained(difference: Difference, why: str = "") -> CheckFailed:
     elif status != our_status:
         what, expected, got = "the exit status differs", str(status), str(our_status)
     else:
-        what, expected, got = "the files differ", listed(files), listed(our_files)
+        theirs, ours = sorted(set(files) - set(our_files)), sorted(set(our_files) - set(files))
+        what, expected, got = "the files differ", listed(theirs), listed(ours)
     return CheckFailed(f"{what} from that of real shells", case=difference.script, expected=expected, got=got, why=why)
 
 
@@ -66,8 +67,9 @@ def shown(data: bytes) -> str:
     return (text[:1500] + " …" if len(text) > 1500 else text) or "(nothing)"
 
 
-def listed(files: tuple[tuple[str, bytes], ...]) -> str:
-    return "\n".join(f"{name}: {shown(data)}" for name, data in files) or "(no files)"
+def listed(files: list[tuple[str, bytes]]) -> str:
+    """Files by name, with what is in them."""
+    return "\n".join(f"{name}: {shown(data)}" for name, data in files) or "(no such file)"
 
 
 # --- The tree of msh.h ------------------------------------------------------------------------------------------------
