@@ -147,7 +147,8 @@ static void send_all(int channel, const char *data, size_t length)
 /* Remove what is in a folder, whatever its permissions; links are removed, not followed. */
 static void empty_folder(int parent, const char *name)
 {
-    fchmodat(parent, name, 0700, 0);
+    if (parent != AT_FDCWD)
+        fchmodat(parent, name, 0700, 0);
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     if (folder == NULL)
@@ -173,9 +174,13 @@ static void write_all(int fd, const char *data, size_t length)
     }
 }
 
-static void lay_out(const char *folder, struct frame *from, uint32_t count)
+static void lay_out(const char *folder, bool alone, struct frame *from, uint32_t count)
 {
     empty_folder(AT_FDCWD, folder);
+    if (alone) { /* what an earlier program wanted to remember */
+        empty_folder(AT_FDCWD, "/tmp");
+        empty_folder(AT_FDCWD, "/dev/shm");
+    }
     if ((mkdir(folder, 0755) != 0 && errno != EEXIST) || chmod(folder, 0755) != 0)
         fail("serve: mkdir");
     int place = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -533,7 +538,7 @@ int main(int argc, char **argv)
         order.stdin_data = take_text(&frame, &order.stdin_length);
         order.argv = take_texts(&frame, words);
         order.environment = take_texts(&frame, variables);
-        lay_out(folder, &frame, files);
+        lay_out(folder, alone, &frame, files);
         run(channel, &order, folder, alone, ended_signal);
         free(order.argv);
         free(order.environment);

@@ -18,6 +18,7 @@ from grader.testing.checks import CheckFailed, NotJudged
 from grader.toolchain import sanitizers
 
 _SHOWN = 2000
+_HALVINGS = 3
 
 
 class Program:
@@ -44,6 +45,7 @@ class Program:
         self._patience = patience
         self._environment = dict(environment or {})
         self._runner: ProgramRunner | None = None
+        self._hangs = 0
 
     def run(self, *arguments: str | bytes, case: str = "", **how: Any) -> Ended:
         """Run it once with these arguments; `how` are fields of `Run`. Returns what came of it.
@@ -54,6 +56,7 @@ class Program:
         ended = self.attempt(run, case)
         label = case or _words(run)
         if ended.timed_out:
+            self._hangs += 1
             raise self._failed(
                 f"did not end within {run.timeout_s:g} s", label, ended, "Does somebody wait for what never comes?"
             )
@@ -123,7 +126,9 @@ class Program:
     def _made(self, arguments: Sequence[str | bytes], how: Mapping[str, Any]) -> Run:
         given = Run((*self.argv, *arguments), **how)
         variables = {**self._environment, **given.environment}
-        return replace(given, timeout_s=given.timeout_s * self._patience, environment=variables)
+        # Halved by every hang seen, so that a program that always hangs is soon judged.
+        patience = self._patience / 2 ** min(self._hangs, _HALVINGS)
+        return replace(given, timeout_s=given.timeout_s * patience, environment=variables)
 
     def _failed(self, words: str, case: str, ended: Ended, why: str) -> Exception:
         if not self._blame:

@@ -74,7 +74,7 @@ def differences(program: Program, model: Callable[[str], Program], drawn: Sequen
                 one, two = ours.pop(other), theirs.pop(other)
                 difference = answer(one) != answer(two) and compare(other, one, model, HOW, two)
                 found += [difference] if difference else []
-            if len(found) >= _PATIENCE or job.done() and job.exception():
+            if len(found) >= _PATIENCE or (job.done() and job.exception()):
                 break
         job.result()
         for script in [key for key in theirs if key in ours]:

@@ -13,7 +13,12 @@ from grader.runner.programs import Ended
 from grader.testing import CheckFailed, Library, Program, check
 from labs.mini_shell.oracle import MODELS, compare, explained
 
-FILES: Mapping[str, bytes] = {"in1": b"one\ntwo\nthree\ntwo\n", "in2": b"b a\nd c", "d1/": b"", "plain": b"not a program\n"}
+FILES: Mapping[str, bytes] = {
+    "in1": b"one\ntwo\nthree\ntwo\n",
+    "in2": b"b a\nd c",
+    "d1/": b"",
+    "plain": b"not a program\n",
+}
 VARIABLES: Mapping[str, str] = {"V1": "v", "V2": "p q", "EMPTY": ""}
 
 _OUTPUT = 1 << 18
@@ -78,9 +83,7 @@ def _settled(answer: Any, out: np.ndarray, case: str) -> bytes | int:
     return bytes(out[:answer]) if answer >= 0 else int(answer)
 
 
-_PROMISES = (
-    "On failure *out is NULL; err holds words for -EINVAL; argv ends with NULL; MSH_R_DUP has no path and the others have one."
-)
+_PROMISES = "On failure *out is NULL; err holds words for -EINVAL; argv ends with NULL; MSH_R_DUP has no path and the others have one."
 
 
 def _as_text(script: str | bytes) -> str:

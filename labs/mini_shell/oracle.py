@@ -28,7 +28,11 @@ class Difference:
 
 
 def compare(
-    script: str, ours: Ended, model: Callable[[str], Program], how: Mapping[str, object], first: Ended | None = None
+    script: str,
+    ours: Ended,
+    model: Callable[[str], Program],
+    how: Mapping[str, object],
+    first: Ended | None = None,
 ) -> Difference | None:
     """None when the submission's answer is that of a real shell, or when these disagree. `first`: dash's, if known."""
     got = answer(ours)
@@ -58,7 +62,9 @@ def explained(difference: Difference, why: str = "") -> CheckFailed:
     else:
         theirs, ours = sorted(set(files) - set(our_files)), sorted(set(our_files) - set(files))
         what, expected, got = "the files differ", listed(theirs), listed(ours)
-    return CheckFailed(f"{what} from that of real shells", case=difference.script, expected=expected, got=got, why=why)
+    return CheckFailed(
+        f"{what} from that of real shells", case=difference.script, expected=expected, got=got, why=why
+    )
 
 
 def shown(data: bytes) -> str:
@@ -116,7 +122,11 @@ def _tokens(src: bytes) -> list[tuple[str, bytes]]:
             match = _WORD.match(rest)
             at += match.end() if match else 0
             after = src[at : at + 1]
-            if match is None or after in (b"'", b'"', b"\\") or (match[0].endswith(b"\\\n") and at == len(src)):
+            if (
+                match is None
+                or after in (b"'", b'"', b"\\")
+                or (match[0].endswith(b"\\\n") and at == len(src))
+            ):
                 found.append(("open", b""))
                 break
             found.append(("word", match[0]))

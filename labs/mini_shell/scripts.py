@@ -15,18 +15,61 @@ Draw = st.DrawFn
 
 _LETTERS = ["a", "b1", "x.y", "-z", "+", "%", "/", "=", "_", ",", "@", "A", "^", "a#b"]
 _QUOTED = ["'a b'", "''", "'|'", "';'", "'#'", "'$V1'", "'\\'", "'\"'", "'a\nb'", "'>'", "'&'"]
-_DOUBLE = ['"a b"', '""', '"|"', '"$V1"', '"$V2 $V3"', '"\\""', '"\\\\"', '"\\$V1"', '"\\a"', '"\'"', '"$?"', '"#"', '"a\\\nb"']
+_DOUBLE = [
+    '"a b"',
+    '""',
+    '"|"',
+    '"$V1"',
+    '"$V2 $V3"',
+    '"\\""',
+    '"\\\\"',
+    '"\\$V1"',
+    '"\\a"',
+    '"\'"',
+    '"$?"',
+    '"#"',
+    '"a\\\nb"',
+]
 _ESCAPED = ["\\ ", "\\|", "\\;", "\\&", "\\>", "\\\\", "\\'", '\\"', "\\$", "\\#", "\\a", "\\\n"]
 _VALUES = ["$V1", "$V2", "$V3", "$NONE", "$?", "$V1$V2", "$V1.x", "$V1'q'", "$"]
 _PIECES = [*_LETTERS, *_VALUES, *_QUOTED, *_DOUBLE, *_ESCAPED]
 _PAIRS = [one + two for one in _PIECES for two in _PIECES if not (one[-1] == "$" and two[0] in "'\"$?")]
-_WORDS = st.sampled_from([word for word in (*_PIECES * 12, *_PAIRS) if not word.startswith("#") and word != "\\\n"])
+_WORDS = st.sampled_from(
+    [word for word in (*_PIECES * 12, *_PAIRS) if not word.startswith("#") and word != "\\\n"]
+)
 _BLANKS = st.sampled_from([" ", "  ", "\t", " \\\n"])
 
 _STATUSES = ("0", "1", "2", "7", "255", "-9", "-15", "-11")
 _OTHERS = (
-    *("true", "true", "false", "false", "pwd", ":", ": x", "exit 3", "exit", "exit 300", "cd", "cd .", "cd ..", "cd d1", "cd nope"),
-    *("sort", "wc -l", "tr a-z A-Z", "head -n 1", "tail -n 1", "uniq", "cat", "cat in1", "cat in2 in1", "cat in1 none"),
+    *(
+        "true",
+        "true",
+        "false",
+        "false",
+        "pwd",
+        ":",
+        ": x",
+        "exit 3",
+        "exit",
+        "exit 300",
+        "cd",
+        "cd .",
+        "cd ..",
+        "cd d1",
+        "cd nope",
+    ),
+    *(
+        "sort",
+        "wc -l",
+        "tr a-z A-Z",
+        "head -n 1",
+        "tail -n 1",
+        "uniq",
+        "cat",
+        "cat in1",
+        "cat in2 in1",
+        "cat in1 none",
+    ),
     *("nope", "./plain", "./d1", "./none", "''", "$NONE", "$NONE args x", "tell a", "tell 'a b' $V1"),
     *("export V1=x", "export V2='a  b'", "export V3=", 'export V1="$V2"', "export V3=\\|", "export V1=$?"),
     *(f"ends {status}" for status in _STATUSES),
@@ -46,7 +89,21 @@ _REDIRECTIONS = {
     **{stage: st.sampled_from(_redirections((f"s{stage}",), ("in1",))) for stage in range(4)},
 }
 _SIGNS = st.sampled_from(
-    [" && ", " || ", "; ", "\n", ";", "&&", "||", " # x\n", "\n\n", " &\nwait\n", "; args $?\n", " &&\n\n", " || # y\n"]
+    [
+        " && ",
+        " || ",
+        "; ",
+        "\n",
+        ";",
+        "&&",
+        "||",
+        " # x\n",
+        "\n\n",
+        " &\nwait\n",
+        "; args $?\n",
+        " &&\n\n",
+        " || # y\n",
+    ]
 )
 _PIPES = st.sampled_from([" | ", "|", " |\n", "|\t", " | # z\n"])
 _ENDS = st.sampled_from(["", "\n", " ; args $?", "\nargs $? $V1", " # end", "\n\n", "\ncat f0"])

@@ -34,7 +34,12 @@ def against_dash(program, model):
 def _task(program: Program, script: bytes, expected: bytes) -> Task:
     def verify(ended: Sequence[Ended]) -> None:
         got = ended[0].stdout
-        check(got == expected, "other output", expected=expected.decode(), got=got.decode("utf-8", "replace")[-200:])
+        check(
+            got == expected,
+            "other output",
+            expected=expected.decode(),
+            got=got.decode("utf-8", "replace")[-200:],
+        )
 
     return Task((Run((*program.argv, "script"), files={"script": script}, timeout_s=30.0),), verify)
 
@@ -82,7 +87,9 @@ def test_few_system_calls_for_a_program(program, award):
     """Make a process, wait for it: what else is there to do?"""
     counts = program.traced("s", files={"s": b"ends 0\n" * 200})
     each = sum(counts.values()) / 200
-    award(linear_credit(each, full_at=5, zero_at=16), f"{each:.1f} system calls of the shell for each program")
+    award(
+        linear_credit(each, full_at=5, zero_at=16), f"{each:.1f} system calls of the shell for each program"
+    )
 
 
 @points(2)

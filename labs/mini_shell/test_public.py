@@ -18,14 +18,29 @@ def test_one_command(agree):
 @points(2)
 def test_words_and_quotes(agree):
     """Single quotes keep everything, double quotes keep blanks, a backslash keeps one character."""
-    agree("args 'a b' c", 'args "a  b" c', "args a\\ b", "args '|' '>' ';' \"&\"", "args a'b'c\"d\"e", "args ''", 'args "" x')
+    agree(
+        "args 'a b' c",
+        'args "a  b" c',
+        "args a\\ b",
+        "args '|' '>' ';' \"&\"",
+        "args a'b'c\"d\"e",
+        "args ''",
+        'args "" x',
+    )
 
 
 @must
 @points(2)
 def test_pipelines(agree):
     """What the left one writes is what the right one reads; the status is that of the last one."""
-    agree("echo hi | cat", "cat in1 | sort | uniq", "false | true", "true | false", "cat in1|tail -n 2|head -n 1", "args a | args b")
+    agree(
+        "echo hi | cat",
+        "cat in1 | sort | uniq",
+        "false | true",
+        "true | false",
+        "cat in1|tail -n 2|head -n 1",
+        "args a | args b",
+    )
 
 
 @points(2)
@@ -45,22 +60,38 @@ def test_redirections(agree):
 @points(1)
 def test_exit_statuses(agree):
     """$? is the status of what ran before: 127 for a program that is not there, 126 for one that may not be executed."""
-    agree("ends 7; args $?", "nope; args $?", "./plain; args $?", "ends -15; args $?", "true; args $?; args $?")
+    agree(
+        "ends 7; args $?", "nope; args $?", "./plain; args $?", "ends -15; args $?", "true; args $?; args $?"
+    )
 
 
 @points(2)
 def test_lists(agree):
     """`;` goes on in any case, && after success, || after failure."""
     agree(
-        "args a; args b", "true && args yes", "false && args no", "false || args yes", "true || args no",
-        "false && args no || args yes", "true\nargs next\n", "args a;", "",
-    )  # fmt: skip
+        "args a; args b",
+        "true && args yes",
+        "false && args no",
+        "false || args yes",
+        "true || args no",
+        "false && args no || args yes",
+        "true\nargs next\n",
+        "args a;",
+        "",
+    )
 
 
 @points(2)
 def test_builtins(agree):
     """What changes the shell itself must be done by the shell itself."""
-    agree("cd d1; pwd", "cd d1 && cd .. && pwd", "exit 5; args no", "export A=b; args $A; printenv A", ": x y; args $?", "cd; pwd")
+    agree(
+        "cd d1; pwd",
+        "cd d1 && cd .. && pwd",
+        "exit 5; args no",
+        "export A=b; args $A; printenv A",
+        ": x y; args $?",
+        "cd; pwd",
+    )
 
 
 @points(1)
@@ -70,7 +101,12 @@ def test_a_script_in_a_file(program):
     for how in ({"files": {"script": lines}}, {"stdin": lines, "stdin_kind": "pipe"}):
         ended = program.run(*(["script"] if "files" in how else []), **how)
         case = "msh FILE" if "files" in how else "msh, lines by standard input"
-        check(ended.stdout == b"[a]\n1\n[b]\n1\n", "other output", case=case, got=ended.stdout.decode("utf-8", "replace"))
+        check(
+            ended.stdout == b"[a]\n1\n[b]\n1\n",
+            "other output",
+            case=case,
+            got=ended.stdout.decode("utf-8", "replace"),
+        )
         check(ended.status == 4, "another exit status", case=case, expected=4, got=ended.status)
 
 
@@ -90,4 +126,8 @@ def test_the_tree(parse):
 
 def _plain(tree: bytes | int) -> str:
     """The tree for people: words in brackets."""
-    return str(tree) if isinstance(tree, int) else tree.replace(b"\x01", b"[").replace(b"\x02", b"]").decode("utf-8", "replace")
+    return (
+        str(tree)
+        if isinstance(tree, int)
+        else tree.replace(b"\x01", b"[").replace(b"\x02", b"]").decode("utf-8", "replace")
+    )
