@@ -99,7 +99,7 @@ def test_random_trees(parse, rng):
         b"(",
         b")",
     ]
-    for _ in range(1500):
+    for _ in range(600):
         picked = rng.integers(0, len(pieces), size=int(rng.integers(0, 9)))
         _same_tree(parse, b"".join(pieces[index] for index in picked))
 

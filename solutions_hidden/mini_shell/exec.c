@@ -161,6 +161,7 @@ _Noreturn static void be_child(const struct ready *r, const struct ends *ends, p
 {
     if (shell.interactive) {
         setpgid(0, group);
+        tcsetpgrp(STDIN_FILENO, getpgrp()); /* now, or its first read would stop it */
         signals_of_child();
     }
     if ((ends->in >= 0 && move(ends->in, STDIN_FILENO) != 0) || (ends->out >= 0 && move(ends->out, STDOUT_FILENO) != 0)) {
@@ -234,7 +235,7 @@ static int start_all(const msh_pipeline *pl, struct ready *first, pid_t *pids, p
     int in = -1, error = 0;
     for (size_t i = 0; i < pl->ncmds && error == 0; i++) {
         int link[2] = {-1, -1};
-        struct ready later, *r = i == 0 ? first : &later;
+        struct ready later = {0}, *r = i == 0 ? first : &later;
         if (i + 1 < pl->ncmds && pipe2(link, O_CLOEXEC) != 0) {
             error = -errno;
             complain("pipe", strerror(errno));
