@@ -22,7 +22,7 @@ Script = Callable[[np.random.Generator], tuple[bytes, bytes]]
 def against_dash(program, model):
     """`against_dash("programs", script, work)`: a case in which both run a script that is drawn anew for every run."""
 
-    def make(name: str, script: Script, work: float, warm_up: bool = True) -> Case:
+    def make(name: str, script: Script, work: float, warm_up: bool = False) -> Case:
         def tasks(rng: np.random.Generator) -> tuple[Task, Task]:
             return _task(program, *script(rng)), _task(model("dash"), *script(rng))
 
@@ -47,29 +47,29 @@ def _task(program: Program, script: bytes, expected: bytes) -> Task:
 @points(6)
 def test_starting_programs(duel, against_dash):
     """Programs one by one and in pipelines of three: what it costs to make a process."""
-    duel("spawn", [against_dash("programs", _programs, 600), against_dash("pipelines", _pipelines, 200)])
+    duel("spawn", [against_dash("programs", _programs, 800), against_dash("pipelines", _pipelines, 250)])
 
 
 @points(2)
 def test_bytes_through_pipes(duel, against_dash):
     """The shell connects programs and then gets out of the way: no byte passes through its hands."""
-    duel("throughput", [against_dash("cat", _throughput, 256)])
+    duel("throughput", [against_dash("cat", _throughput, 2048)])
 
 
 def _programs(rng: np.random.Generator) -> tuple[bytes, bytes]:
-    statuses = rng.integers(0, 100, size=600)
+    statuses = rng.integers(0, 100, size=800)
     lines = [b"ends %d" % status for status in statuses]
     return b"\n".join([*lines, b"args $?", b""]), b"[%d]\n1\n" % statuses[-1]
 
 
 def _pipelines(rng: np.random.Generator) -> tuple[bytes, bytes]:
-    statuses = rng.integers(0, 100, size=(200, 3))
+    statuses = rng.integers(0, 100, size=(250, 3))
     lines = [b"ends %d | ends %d | ends %d" % tuple(row) for row in statuses]
     return b"\n".join([*lines, b"args $?", b""]), b"[%d]\n1\n" % statuses[-1, -1]
 
 
 def _throughput(rng: np.random.Generator) -> tuple[bytes, bytes]:
-    mib = int(rng.integers(250, 262))
+    mib = int(rng.integers(2000, 2096))
     return b"bytes %d | cat | bytes\n" % mib, b"%d\n" % (mib << 20)
 
 

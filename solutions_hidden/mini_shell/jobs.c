@@ -88,10 +88,11 @@ static void tell(const struct job *j)
         dprintf(STDERR_FILENO, "[%d] %s (group %d)\n", j->number, word_for(j), (int)j->group);
 }
 
+/* The terminal goes to this group; 0: back to the shell. */
 static void give_terminal(pid_t group)
 {
     if (shell.interactive)
-        tcsetpgrp(STDIN_FILENO, group);
+        tcsetpgrp(STDIN_FILENO, group != 0 ? group : getpgrp());
 }
 
 int job_wait(struct job *j)
@@ -106,7 +107,7 @@ int job_wait(struct job *j)
         else if (errno != EINTR)
             break; /* no children: somebody else has buried them */
     }
-    give_terminal(getpgrp());
+    give_terminal(0);
     if (j->alive > 0 && j->stopped) {
         j->background = true;
         tell(j);
