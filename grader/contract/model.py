@@ -232,7 +232,8 @@ class Reference(_Record):
         description="File in `labs/<id>/` with the lab's functions, `reference_name()` and `reference_isa()`",
     )
     program: PlainName | None = Field(
-        default=None, description="Instead of a source: the model that the submission's executable is timed against"
+        default=None,
+        description="Instead of a source: the model that the submission's executable is timed against",
     )
     package: Package | None = Field(
         default=None, description="PyPI package whose shared library the source links"

@@ -133,7 +133,7 @@ def count(log: str) -> collections.Counter[str]:
 
 
 def by_process(log: str) -> dict[int, collections.Counter[str]]:
-    """Calls by name for every process of a log of `strace -f -o` that executes a program, until it executes another one;
+    """Calls by name for every process of a log of `strace -f -o` that executes a program, until it executes another;
     in the order in which they appeared. Pure."""
     found: dict[int, collections.Counter[str]] = {}
     done: set[int] = set()

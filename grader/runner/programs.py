@@ -1,12 +1,15 @@
 """Programs run in a sandbox, one after another, each in a fresh folder, and what came of each as seen from outside.
 
-A sandbox is started once; in it a small server (`serve.c`) starts the programs, so that thousands of runs cost thousands
-of forks and not thousands of sandboxes. When a program has ended, whatever it left behind is killed. The server is as
-untrusted as the programs are: its answers are compared with what is expected, and time is what the grader's clock and
-the kernel's count for the server's ended children say.
+A sandbox is started once; in it a small server (`serve.c`) starts the programs, so that thousands of runs cost
+thousands of forks and not thousands of sandboxes. When a program has ended, whatever it left behind is killed. The
+server is as untrusted as the programs are: its answers are compared with what is expected, and time is what the
+grader's clock and the kernel's count for the server's ended children say.
 
-`needed_bytes`, `stage`, `write` and `read_back` do for runs what those of `invoke.py` do for calls, so that programs can
-fight a duel.
+A frame to the server: its length, nine numbers (see `_encode`), then texts. An answer: its length, five numbers (see
+`_decode`), three texts, and files. Numbers have four bytes, texts their length before them.
+
+`needed_bytes`, `stage`, `write` and `read_back` do for runs what those of `invoke.py` do for calls, so that programs
+can fight a duel.
 """
 
 from __future__ import annotations
@@ -225,7 +228,7 @@ class ProgramRunner:
         return tuple(ended), Timing((self.cpu_ns() - cpu_before) * 1e-9 if calls else 0.0, wall_s)
 
     def cpu_ns(self) -> int:
-        """CPU time of the server and of all its ended children with theirs, in ns (proc_pid_stat(5), in clock ticks)."""
+        """CPU time of the server and of all its ended children with theirs, in ns, by ticks (proc_pid_stat(5))."""
         self.wait_until_ready()
         try:
             fields = Path(f"/proc/{self.pid}/stat").read_bytes().rpartition(b")")[2].split()
@@ -243,7 +246,9 @@ class ProgramRunner:
         """Kill the sandbox with everything in it. May be called twice."""
         if self._process.poll() is None:
             self._channel.close()
-            if not self._isolated:  # nothing else would end what runs there: let the server see that nobody is left
+            if (
+                not self._isolated
+            ):  # nothing else would end what runs there: let the server see that nobody is left
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(timeout=2.0)
             end(self._process)
@@ -264,7 +269,9 @@ class ProgramRunner:
             self.spec.processes,
         )
         self._channel.settimeout(START_S)
-        rights = [] if terminal is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("<i", terminal))]
+        rights = (
+            [] if terminal is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("<i", terminal))]
+        )
         try:
             sent = self._channel.sendmsg([frame], rights)
             self._channel.sendall(frame[sent:])
@@ -436,5 +443,3 @@ def write(runner: ProgramRunner, interface: object, staged: StagedRuns) -> None:
 
 def read_back(runner: ProgramRunner, interface: object, staged: StagedRuns) -> None:
     """Nothing: outputs are in what came of a run."""
-
-

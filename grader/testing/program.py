@@ -24,8 +24,8 @@ _HALVINGS = 3
 class Program:
     """One executable in one sandbox, which serves one run after the other until something goes wrong with it.
 
-    `argv` is the beginning of every command line. A hang, a flood of output or a sanitizer's finding becomes CheckFailed.
-    `blame` False: it is not the submission's but a model, whose failures judge nobody.
+    `argv` is the beginning of every command line. A hang, a flood of output or a sanitizer's finding becomes
+    CheckFailed. `blame` False: it is not the submission's but a model, whose failures judge nobody.
     """
 
     def __init__(
@@ -58,7 +58,10 @@ class Program:
         if ended.timed_out:
             self._hangs += 1
             raise self._failed(
-                f"did not end within {run.timeout_s:g} s", label, ended, "Does somebody wait for what never comes?"
+                f"did not end within {run.timeout_s:g} s",
+                label,
+                ended,
+                "Does somebody wait for what never comes?",
             )
         if ended.flooded:
             raise self._failed(f"printed more than {run.output_kib} KiB", label, ended, "A loop without end?")
@@ -75,7 +78,7 @@ class Program:
         return ended
 
     def attempt(self, run: Run, case: str = "") -> Ended:
-        """One run whose end may be any; for a whole command line see `command`. Raises CheckFailed when the sandbox died."""
+        """One run, made by `command`, whose end may be any. Raises CheckFailed when the sandbox died."""
         try:
             return self.start().run(run)
         except GuestFailed as failure:
@@ -83,9 +86,9 @@ class Program:
             raise self._broken(failure, case or _words(run)) from None
 
     def traced(self, *arguments: str | bytes, **how: Any) -> collections.Counter[str]:
-        """The system calls of the program's own process in one run, by name, counted from outside; loading it takes some 40.
+        """The system calls of the program's own process in one run, by name, counted from outside.
 
-        Raises NotJudged without strace, and what `run` raises.
+        Loading it takes some 70 of them. Raises NotJudged without strace, and what `run` raises.
         """
         runner = self.start()
         runner.wait_until_ready()
@@ -134,7 +137,9 @@ class Program:
         if not self._blame:
             return NotJudged(f"{self.argv[0]} {words}: {case}")
         printed = (ended.stdout + ended.stderr)[-_SHOWN:].decode("utf-8", "replace")
-        return CheckFailed(words, case=case, why=why, detail=f"It printed:\n{printed}" if printed.strip() else "")
+        return CheckFailed(
+            words, case=case, why=why, detail=f"It printed:\n{printed}" if printed.strip() else ""
+        )
 
     def _broken(self, failure: GuestFailed, case: str) -> Exception:
         if not self._blame:
@@ -154,7 +159,7 @@ class Terminal:
         self._spawn.logfile_read = self._seen
 
     def expect(self, pattern: str, what: str, timeout_s: float = 10.0) -> str:
-        """Wait until the program has printed what matches; the text before it. Raises CheckFailed, which says `what`."""
+        """Wait until the program has printed what matches; the text before it. Raises CheckFailed that says `what`."""
         try:
             self._spawn.expect(pattern, timeout=timeout_s)
         except (pexpect.TIMEOUT, pexpect.EOF, OSError):

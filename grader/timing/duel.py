@@ -51,8 +51,8 @@ class Task:
 
     invocations: tuple[Invocation, ...] | tuple[Together, ...] | tuple[Run, ...]
     verify: Callable[[Sequence[Any]], None]
-    """Gets the returned values (by rank, for a group; what came of each run, for programs); the arrays in `invocations`
-    hold the outputs. Raises on a wrong result."""
+    """Gets the returned values (by rank, for a group; what came of each run, for programs); the arrays in
+    `invocations` hold the outputs. Raises on a wrong result."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Side:
-    """One contestant: a way to start its guest, its group of guests or its sandbox for programs, its interface (None for
-    programs), and how arrays reach it."""
+    """One contestant: a way to start its guest, its group of guests or its sandbox for programs, its interface (None
+    for programs), and how arrays reach it."""
 
     start: Callable[[int, int], Contestant]
     interface: Interface | None
     arrays: ModuleType = invoke
-    """`invoke` for one guest, `group` for several, `programs` for executables: `needed_bytes`, `stage`, `write`, `read_back`."""
+    """`invoke` for one guest, `group` for several, `programs` for executables: `needed_bytes`, `stage`, `write`,
+    `read_back`."""
 
 
 @dataclass(frozen=True)

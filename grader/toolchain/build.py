@@ -50,7 +50,7 @@ _LAUNCHERS = ("bwrap: ", "prlimit: ", "setpriv: ")
 
 @dataclass(frozen=True)
 class Built:
-    """A library ready to be loaded, and the compiler's remarks about it; `program` is the executable, if there is one."""
+    """A library ready to be loaded, and the compiler's remarks about it; `program` is the executable, if any."""
 
     folder: Path
     variant: Variant

@@ -65,7 +65,9 @@ def _installed(name: str, advice: str = "") -> Path:
     """Where a program lies, as `/usr/bin/NAME`. Raises Missing with `advice`."""
     path = Path("/usr/bin") / name
     if not path.exists():
-        raise Missing(f"needs {path}: {advice or f'install the package that holds it (apt-file search {path})'}")
+        raise Missing(
+            f"needs {path}: {advice or f'install the package that holds it (apt-file search {path})'}"
+        )
     return path
 
 

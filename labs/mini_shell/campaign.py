@@ -1,4 +1,4 @@
-"""Thousands of scripts from the grammar: run with the submission and with real shells, and the smallest that differs."""
+"""Thousands of scripts from the grammar, run with the submission and with real shells; the smallest that differs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def draw(number: int, count: int) -> list[str]:
 def first_difference(
     program: Program, model: Callable[[str], Program], number: int, count: int
 ) -> tuple[int, Difference | None]:
-    """Draw and run `count` scripts, some hundred at a time; how many were run, and the smallest that differs, if any."""
+    """Draw and run `count` scripts, some hundred at a time; how many were run, and the smallest that differs."""
     done = 0
     while done < count:
         drawn = draw(number + done, min(_AT_A_TIME, count - done))

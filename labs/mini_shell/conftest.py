@@ -1,4 +1,4 @@
-"""Fixtures of this lab: `agree` compares with real shells, `shell` runs a script, `parse` and `fields` ask the library."""
+"""Fixtures of this lab: `agree` compares with real shells, `shell` runs a script, `parse` and `fields` call C."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def _settled(answer: Any, out: np.ndarray, case: str) -> bytes | int:
     return bytes(out[:answer]) if answer >= 0 else int(answer)
 
 
-_PROMISES = "On failure *out is NULL; err holds words for -EINVAL; argv ends with NULL; MSH_R_DUP has no path and the others have one."
+_PROMISES = (
+    "On failure *out is NULL; -EINVAL has words in err; argv ends with NULL; MSH_R_DUP alone has no path."
+)
 
 
 def _as_text(script: str | bytes) -> str:

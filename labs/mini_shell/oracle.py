@@ -67,6 +67,11 @@ def explained(difference: Difference, why: str = "") -> CheckFailed:
     )
 
 
+def lines(text: str) -> list[str]:
+    """One script in each line; ⏎ stands for a line end in it."""
+    return [line.strip().replace("⏎", "\n") for line in text.strip().splitlines()]
+
+
 def shown(data: bytes) -> str:
     """Bytes as text, with an end that can be seen."""
     text = data.decode("utf-8", "backslashreplace")
@@ -91,7 +96,7 @@ class Wrong(Exception):
 
 
 def tree(src: bytes) -> bytes | int:
-    """The tree as driver.c writes it, or what msh_parse answers instead. Slow and simple: first tokens, then the grammar."""
+    """The tree as driver.c writes it, or what msh_parse answers instead: first tokens, then the grammar."""
     try:
         return _list(_tokens(src))
     except Wrong as wrong:

@@ -113,10 +113,8 @@ _ENDS = st.sampled_from(["", "\n", " ; args $?", "\nargs $? $V1", " # end", "\n\
 def commands(draw: Draw, stage: int, blank: str) -> str:
     """One command. `stage` names the files that it may write; -1: nobody else runs, and it may write any."""
     kind = draw(st.integers(0, 9))
-    if kind <= 4:
-        text = blank.join(["args", *draw(st.lists(_WORDS, max_size=3))])
-    else:
-        text = draw(_COMMANDS[stage < 0])
+    words = draw(st.lists(_WORDS, max_size=3)) if kind <= 4 else []
+    text = blank.join(["args", *words]) if kind <= 4 else draw(_COMMANDS[stage < 0])
     for _ in range((0, 0, 0, 1, 1, 2, 3, 0, 1, 2)[kind]):
         redirection = draw(_REDIRECTIONS[stage])
         text = f"{text}{blank}{redirection}" if kind != 6 else f"{redirection} {text}"

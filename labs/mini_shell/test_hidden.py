@@ -13,7 +13,7 @@ import pytest
 from grader.testing import CheckFailed, category, check, must, points, variant
 from labs.mini_shell import campaign
 from labs.mini_shell.conftest import FILES, VARIABLES
-from labs.mini_shell.oracle import EAGAIN, EINVAL, explained, tree
+from labs.mini_shell.oracle import EAGAIN, EINVAL, explained, lines, tree
 
 pytestmark = category("correctness")
 
@@ -25,7 +25,7 @@ PROMPT = r"\$ "
 
 @points(1.5)
 def test_trees(parse):
-    """Signs need no blanks around them, a digit right before < or > names a descriptor, # begins a comment at a word."""
+    """Signs need no blanks around them, a digit right before < or > is a descriptor, # begins a comment at a word."""
     for source in (
         *(
             b"a|b>c",
@@ -106,7 +106,7 @@ def test_random_trees(parse, rng):
 
 @points(1)
 def test_what_is_no_command(parse):
-    """-EINVAL for what no further line can mend; -EAGAIN when a quote, a sign or a backslash waits for the next line."""
+    """-EINVAL for what no further line can mend; -EAGAIN when a quote, a sign or a backslash waits for more."""
     for source in (
         b"|",
         b"| a",
@@ -201,46 +201,54 @@ def test_long_trees(parse):
 def test_quotes(agree):
     """Empty words stay, parts stand side by side, signs and comments inside of quotes are letters."""
     agree(
-        "args ''",
-        "args '' \"\" a",
-        "args a\"b\"'c'\\d",
-        "args 'a|b' \"c;d\" e\\&f",
-        'args "a\\"b" "a\\\\b" "a\\b"',
-        "args '\\'",
-        "args \"'\" '\"'",
-        "args a\\\nb",
-        'args "a\\\nb"',
-        "args 'a\nb'",
-        "args a#b '#' \\#",
-        "args \\a\\b",
-        "'args' \"a\"",
-        "args '$V1' \\$V1",
+        *lines(
+            r"""
+            args ''
+            args '' "" a
+            args a"b"'c'\d
+            args 'a|b' "c;d" e\&f
+            args "a\"b" "a\\b" "a\b"
+            args '\'
+            args "'" '"'
+            args a\⏎b
+            args "a\⏎b"
+            args 'a⏎b'
+            args a#b '#' \#
+            args \a\b
+            'args' "a"
+            args '$V1' \$V1
+            """
+        ),
     )
 
 
 @points(1.5)
 def test_variables(agree):
-    """$NAME outside of quotes is split at blanks and vanishes when it is empty, inside of double quotes it does neither."""
+    """$NAME outside of quotes is split at blanks and vanishes when it is empty; in double quotes it does neither."""
     agree(
-        "args $V1 $V2 $NONE",
-        'args "$V1" "$V2" "$NONE"',
-        "args x$V2.y",
-        'args x"$V2"y',
-        "args $V1$V2",
-        "args $V1'$V1'",
-        "args $EMPTY",
-        'args "$EMPTY"',
-        "args $NONE''",
-        "args $V1.x $V1-",
-        "$V1",
-        "$NONE args a",
-        "args $?",
-        'ends 3; args "$?" $?x',
-        "args a$ $",
-        "export V1='a   b'; args $V1; args \"$V1\"",
-        "export A=1 B=2; args $A$B",
-        "export A=' x '; args a$A.b",
-        "args $V1 > $V1; cat v",
+        *lines(
+            r"""
+            args $V1 $V2 $NONE
+            args "$V1" "$V2" "$NONE"
+            args x$V2.y
+            args x"$V2"y
+            args $V1$V2
+            args $V1'$V1'
+            args $EMPTY
+            args "$EMPTY"
+            args $NONE''
+            args $V1.x $V1-
+            $V1
+            $NONE args a
+            args $?
+            ends 3; args "$?" $?x
+            args a$ $
+            export V1='a   b'; args $V1; args "$V1"
+            export A=1 B=2; args $A$B
+            export A=' x '; args a$A.b
+            args $V1 > $V1; cat v
+            """
+        ),
     )
 
 
@@ -248,15 +256,19 @@ def test_variables(agree):
 def test_comments_and_blanks(agree):
     """Comments, empty lines, blanks and tabs mean nothing."""
     agree(
-        "# only",
+        *lines(
+            r"""
+            # only
+            args a # b
+            args a #b⏎args c
+            #⏎#⏎args x⏎⏎#
+            args a;# b
+            """
+        ),
         "",
         "   ",
         "\n\n",
-        "args a # b",
-        "args a #b\nargs c",
         "\t args\ta\t",
-        "#\n#\nargs x\n\n#",
-        "args a;# b",
         "  # c\n args",
     )
 
@@ -265,12 +277,16 @@ def test_comments_and_blanks(agree):
 def test_no_blanks_needed(agree):
     """Signs end a word by themselves."""
     agree(
-        "args a|cat>f;cat f",
-        "cat<in1|sort>f&&cat f",
-        "false||args b;args c",
-        "args a>f;args b>>f;cat<f",
-        "tell a 2>f;cat f",
-        "args a&wait",
+        *lines(
+            r"""
+            args a|cat>f;cat f
+            cat<in1|sort>f&&cat f
+            false||args b;args c
+            args a>f;args b>>f;cat<f
+            tell a 2>f;cat f
+            args a&wait
+            """
+        ),
     )
 
 
@@ -281,16 +297,20 @@ def test_no_blanks_needed(agree):
 def test_redirections_in_their_order(agree):
     """From left to right: `>f 2>&1` is not `2>&1 >f`."""
     agree(
-        "tell a >f 2>&1; cat f",
-        "tell a 2>&1 >f | cat; wc -l f",
-        "args a >f >g; cat f g",
-        "<in1 cat >f; cat f",
-        ">f args a; cat f",
-        "cat <in1 <in2",
-        "args a >f; args b >>f >g; cat f g",
-        "tell a 2>f >&2; cat f",
-        "args a >&2 2>f | wc -l",
-        "tell x 2>&1 | cat",
+        *lines(
+            r"""
+            tell a >f 2>&1; cat f
+            tell a 2>&1 >f | cat; wc -l f
+            args a >f >g; cat f g
+            <in1 cat >f; cat f
+            >f args a; cat f
+            cat <in1 <in2
+            args a >f; args b >>f >g; cat f g
+            tell a 2>f >&2; cat f
+            args a >&2 2>f | wc -l
+            tell x 2>&1 | cat
+            """
+        ),
     )
 
 
@@ -298,18 +318,22 @@ def test_redirections_in_their_order(agree):
 def test_other_descriptors(agree):
     """3> and 3>&1 work like 1> and 2>&1; >&- closes; a descriptor that is not open cannot be copied."""
     agree(
-        "args a 3>f >&3; cat f",
-        "tell a 3>&1 >f 2>&3 | wc -l",
-        "fds 3>f",
-        "fds 3>&1 4>&3",
-        "args a 5>&1 >f >&5",
-        "fds 3<in1",
-        "tell a 2>&-",
-        "args a >&7 || args no",
-        "tell a 3>&2 2>&1 1>&3 | cat",
-        "cat 0<in1",
-        "args a 1>f; cat f",
-        "fds 9>f",
+        *lines(
+            r"""
+            args a 3>f >&3; cat f
+            tell a 3>&1 >f 2>&3 | wc -l
+            fds 3>f
+            fds 3>&1 4>&3
+            args a 5>&1 >f >&5
+            fds 3<in1
+            tell a 2>&-
+            args a >&7 || args no
+            tell a 3>&2 2>&1 1>&3 | cat
+            cat 0<in1
+            args a 1>f; cat f
+            fds 9>f
+            """
+        ),
     )
 
 
@@ -317,16 +341,20 @@ def test_other_descriptors(agree):
 def test_redirections_of_builtins(agree):
     """They hold for the builtin only: afterwards the shell's own descriptors are back."""
     agree(
-        "pwd >f; args a; cat f",
-        "cd d1 >f; pwd",
-        "pwd >f 2>&1; args b",
-        ">f; args $?; cat f",
-        "export A=1 >f; args $A",
-        "pwd 3>f >&3; cat f; fds",
-        "pwd >>f; pwd >>f; wc -l <f",
-        ">f >g; ls",
-        "pwd 2>&1 >f | cat; args x",
-        ">f | args a",
+        *lines(
+            r"""
+            pwd >f; args a; cat f
+            cd d1 >f; pwd
+            pwd >f 2>&1; args b
+            >f; args $?; cat f
+            export A=1 >f; args $A
+            pwd 3>f >&3; cat f; fds
+            pwd >>f; pwd >>f; wc -l <f
+            >f >g; ls
+            pwd 2>&1 >f | cat; args x
+            >f | args a
+            """
+        ),
     )
 
 
@@ -334,12 +362,16 @@ def test_redirections_of_builtins(agree):
 def test_redirections_that_fail(agree, shell):
     """The command is not run, its status is not 0, and the next command is."""
     agree(
-        "cat <none || args no",
-        "args a >d1 || args no",
-        "args a >none/f || args no",
-        "args b | cat <none; args c",
-        "args a >f <none; ls",
-        "pwd <none || args no",
+        *lines(
+            r"""
+            cat <none || args no
+            args a >d1 || args no
+            args a >none/f || args no
+            args b | cat <none; args c
+            args a >f <none; ls
+            pwd <none || args no
+            """
+        ),
     )
     ended = shell("args a >none/f; args next")
     check(
@@ -412,13 +444,17 @@ def test_much_through_a_pipe(shell):
 
 @points(1)
 def test_readers_that_end_early(shell, agree):
-    """The writer gets SIGPIPE and ends: no program may inherit an ignored SIGPIPE, or hold an end that is not its own."""
+    """The writer gets SIGPIPE and ends: no program inherits an ignored SIGPIPE, or holds an end that is not its own."""
     agree(
-        "yes | head -n 1",
-        "yes | true",
-        "yes | head -n 3 | tail -n 1",
-        "cat in1 | true; args $?",
-        "yes|yes|head -n 2",
+        *lines(
+            r"""
+            yes | head -n 1
+            yes | true
+            yes | head -n 3 | tail -n 1
+            cat in1 | true; args $?
+            yes|yes|head -n 2
+            """
+        ),
     )
     ended = shell("yes | head -n 1; bytes 1 | true; args done")
     check(
@@ -433,11 +469,15 @@ def test_readers_that_end_early(shell, agree):
 def test_one_program_is_missing(agree):
     """The others run all the same, and see the end of their input."""
     agree(
-        "nope | cat; args $?",
-        "args a | nope; args $?",
-        "cat in1 | nope | wc -l",
-        "./plain | args b",
-        "args a | cat <none | args c",
+        *lines(
+            r"""
+            nope | cat; args $?
+            args a | nope; args $?
+            cat in1 | nope | wc -l
+            ./plain | args b
+            args a | cat <none | args c
+            """
+        ),
     )
 
 
@@ -445,13 +485,17 @@ def test_one_program_is_missing(agree):
 def test_builtins_in_pipelines(agree):
     """They run in a process of their own: neither `cd` nor `exit` nor `export` has an effect on the shell."""
     agree(
-        "cd d1 | cat; pwd",
-        "exit 3 | cat; args $?",
-        "args a | exit 3; args $?",
-        "pwd | cat",
-        "export V1=x | cat; args $V1",
-        "cat in1 | : ; args $?",
-        "pwd | wc -l",
+        *lines(
+            r"""
+            cd d1 | cat; pwd
+            exit 3 | cat; args $?
+            args a | exit 3; args $?
+            pwd | cat
+            export V1=x | cat; args $V1
+            cat in1 | : ; args $?
+            pwd | wc -l
+            """
+        ),
     )
 
 
@@ -474,22 +518,26 @@ def test_every_triple(agree):
 def test_statuses(agree):
     """127 not found, 126 not executable, 128 + n ended by signal n, and otherwise what the program says."""
     agree(
-        "nope",
-        "./none",
-        "./plain",
-        "./d1",
-        "d1/",
-        "ends 255",
-        "ends -9",
-        "ends -11",
-        "ends -6",
-        "ends -15; args $?",
-        "nope; args $?",
-        "''",
-        "ends 3; args $?; args $?",
-        "false; true; args $?",
-        "ends 5 | true; args $?",
-        "cd nope || args failed",
+        *lines(
+            r"""
+            nope
+            ./none
+            ./plain
+            ./d1
+            d1/
+            ends 255
+            ends -9
+            ends -11
+            ends -6
+            ends -15; args $?
+            nope; args $?
+            ''
+            ends 3; args $?; args $?
+            false; true; args $?
+            ends 5 | true; args $?
+            cd nope || args failed
+            """
+        ),
     )
 
 
@@ -497,15 +545,19 @@ def test_statuses(agree):
 def test_exit(agree):
     """With a number, with none (the last status), with one beyond 255; what follows is not run."""
     agree(
-        "exit 3; args no",
-        "ends 4; exit",
-        "exit 263",
-        "exit 0",
-        "exit",
-        "false || exit 9",
-        "exit 5 && args no",
-        "true; exit 1\nargs no",
-        "exit 3 | exit 4",
+        *lines(
+            r"""
+            exit 3; args no
+            ends 4; exit
+            exit 263
+            exit 0
+            exit
+            false || exit 9
+            exit 5 && args no
+            true; exit 1⏎args no
+            exit 3 | exit 4
+            """
+        ),
     )
 
 
@@ -513,14 +565,18 @@ def test_exit(agree):
 def test_folders(agree):
     """`cd` alone goes home; after one that failed the folder is the old one."""
     agree(
-        "cd d1; pwd",
-        "cd; pwd",
-        "cd nope; pwd",
-        "cd d1; cd ..; pwd",
-        "cd d1 && ls",
-        "cd ./d1/.; args x >f; cd ..; cat d1/f",
-        "cd in1 || pwd",
-        "export HOME=/tmp; cd; pwd",
+        *lines(
+            r"""
+            cd d1; pwd
+            cd; pwd
+            cd nope; pwd
+            cd d1; cd ..; pwd
+            cd d1 && ls
+            cd ./d1/.; args x >f; cd ..; cat d1/f
+            cd in1 || pwd
+            export HOME=/tmp; cd; pwd
+            """
+        ),
     )
 
 
@@ -529,15 +585,19 @@ def test_folders(agree):
 def test_syntax_errors(agree, shell):
     """Exit status 2, a message, and nothing of that line is run; the lines before it have been."""
     agree(
-        "args a\nargs b ||| c\nargs d",
-        "|",
-        "args a | | args b",
-        "args a ;; args b",
-        "args a\nargs 'b",
-        "args a >",
-        "args a\n&& args b",
-        "args a &&",
-        'args "a',
+        *lines(
+            r"""
+            args a⏎args b ||| c⏎args d
+            |
+            args a | | args b
+            args a ;; args b
+            args a⏎args 'b
+            args a >
+            args a⏎&& args b
+            args a &&
+            args "a
+            """
+        ),
     )
     ended = shell("args a ;; args b")
     check(
@@ -552,15 +612,19 @@ def test_syntax_errors(agree, shell):
 def test_background(agree, shell):
     """`&` goes on at once, `wait` waits for all; a chain of && and || goes into the background as a whole."""
     agree(
-        "args a >f & wait; cat f",
-        "false && args a >f & wait; args $?; ls",
-        "ends 3 &\nargs $?\nwait",
-        "args a >f & args b >g & wait; cat f g",
-        "args a | cat >f & wait; cat f",
-        "wait",
-        "cat & wait; args x",
-        "true && args b >f & wait\ncat f",
-        "cd d1 & wait; pwd",
+        *lines(
+            r"""
+            args a >f & wait; cat f
+            false && args a >f & wait; args $?; ls
+            ends 3 &⏎args $?⏎wait
+            args a >f & args b >g & wait; cat f g
+            args a | cat >f & wait; cat f
+            wait
+            cat & wait; args x
+            true && args b >f & wait⏎cat f
+            cd d1 & wait; pwd
+            """
+        ),
     )
     agree("cat & wait; args x", "cat &\nwait\ncat", stdin=b"not for you\n", stdin_kind="pipe")
     for script in (
@@ -588,7 +652,7 @@ def test_background(agree, shell):
 
 @points(1)
 def test_scripts_and_standard_input(program):
-    """Quotes and pipelines over several lines, a last line without an end; from a file, by a pipe, and by a file as input."""
+    """Quotes and pipelines over several lines, a last line without an end; by a file, a pipe, and a file as input."""
     lines = b"args a; args 'b\nc' |\ncat\n\n# x\nargs d \\\ne\nends 6"
     for kind in ("script", "pipe", "file"):
         how = {"files": {"s": lines}} if kind == "script" else {"stdin": lines, "stdin_kind": kind}
@@ -640,22 +704,39 @@ def test_what_cannot_be_run(program):
 def test_where_programs_are(agree):
     """By the folders in PATH as it is now, an empty one is the working folder; a name with / is taken as it is."""
     agree(
-        "export PATH=/nowhere; args a",
-        "export PATH=/nowhere:$PATH; args a",
-        "./args",
-        "d1/none",
-        "/usr/bin/printf x",
-        "export PATH=/usr/bin:; args b || args c",
-        "export PATH=/nowhere::/else; ./plain",
-        "export A=1; printenv A",
-        "printenv V2 NONE",
+        *lines(
+            r"""
+            export PATH=/nowhere; args a
+            export PATH=/nowhere:$PATH; args a
+            ./args
+            d1/none
+            /usr/bin/printf x
+            export PATH=/usr/bin:; args b || args c
+            export PATH=/nowhere::/else; ./plain
+            export A=1; printenv A
+            printenv V2 NONE
+            """
+        ),
     )
-    agree("printenv V1", "export NEW='a b'; printenv NEW", "env printenv V2", "export V1=; printenv V1")
     agree(
-        "mine",
-        "./mine a",
-        "export PATH=:$PATH; mine",
-        "export PATH=d1:; mine",
+        *lines(
+            r"""
+            printenv V1
+            export NEW='a b'; printenv NEW
+            env printenv V2
+            export V1=; printenv V1
+            """
+        ),
+    )
+    agree(
+        *lines(
+            r"""
+            mine
+            ./mine a
+            export PATH=:$PATH; mine
+            export PATH=d1:; mine
+            """
+        ),
         files={"mine": _script(), "d1/": b""},
         executable=frozenset({"mine"}),
     )
@@ -972,7 +1053,7 @@ def test_generated_scripts_under_a_sanitizer(program, rng):
 @points(3)
 @variant("asan")
 def test_random_texts_under_a_sanitizer(library, rng):
-    """20000 texts from words, quotes, signs and any bytes: the parser keeps its promises and every tree can be freed."""
+    """20000 texts from words, quotes, signs and any bytes: the parser keeps its promises, every tree can be freed."""
     pieces = [
         b"a",
         b"bc",
@@ -1068,7 +1149,7 @@ def test_the_parser_without_memory(library):
 @variant("faults")
 @pytest.mark.parametrize("call", ["fork", "pipe", "dup"])
 def test_calls_that_fail(shell, call):
-    """fork, pipe or dup2 fails at any place: a message, a status that is not 0, nobody waits for ever, and the shell lives."""
+    """fork, pipe or dup2 fails at any place: a message, a status not 0, nobody waits for ever, the shell lives."""
     for script in (
         "args a | cat | cat || args failed",
         "args a >f && args x || args failed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grader.testing import category, check, must, points, smoke
+from labs.mini_shell.oracle import lines
 
 pytestmark = category("correctness")
 
@@ -12,20 +13,37 @@ pytestmark = category("correctness")
 @points(2)
 def test_one_command(agree):
     """A program is found by the folders in PATH, gets its arguments, and its exit status becomes the shell's."""
-    agree("args", "args one two three", "ends 0", "ends 3", "args   a \t b   ", "ls", "./none", "nope")
+    agree(
+        *lines(
+            r"""
+            args
+            args one two three
+            ends 0
+            ends 3
+            ls
+            ./none
+            nope
+            """
+        ),
+        "args   a \t b   ",
+    )
 
 
 @points(2)
 def test_words_and_quotes(agree):
     """Single quotes keep everything, double quotes keep blanks, a backslash keeps one character."""
     agree(
-        "args 'a b' c",
-        'args "a  b" c',
-        "args a\\ b",
-        "args '|' '>' ';' \"&\"",
-        "args a'b'c\"d\"e",
-        "args ''",
-        'args "" x',
+        *lines(
+            r"""
+            args 'a b' c
+            args "a  b" c
+            args a\ b
+            args '|' '>' ';' "&"
+            args a'b'c"d"e
+            args ''
+            args "" x
+            """
+        ),
     )
 
 
@@ -34,12 +52,16 @@ def test_words_and_quotes(agree):
 def test_pipelines(agree):
     """What the left one writes is what the right one reads; the status is that of the last one."""
     agree(
-        "echo hi | cat",
-        "cat in1 | sort | uniq",
-        "false | true",
-        "true | false",
-        "cat in1|tail -n 2|head -n 1",
-        "args a | args b",
+        *lines(
+            r"""
+            echo hi | cat
+            cat in1 | sort | uniq
+            false | true
+            true | false
+            cat in1|tail -n 2|head -n 1
+            args a | args b
+            """
+        ),
     )
 
 
@@ -47,21 +69,33 @@ def test_pipelines(agree):
 def test_redirections(agree):
     """Files for input and output; > begins anew, >> goes on."""
     agree(
-        "args a > f; cat f",
-        "args a > f; args b > f; cat f",
-        "args a > f; args b >> f; cat < f",
-        "cat < in1 > f; wc -l < f",
-        "tell oops 2> f; cat f",
-        "tell oops > f 2>&1; cat f",
-        "cat < none; args next",
+        *lines(
+            r"""
+            args a > f; cat f
+            args a > f; args b > f; cat f
+            args a > f; args b >> f; cat < f
+            cat < in1 > f; wc -l < f
+            tell oops 2> f; cat f
+            tell oops > f 2>&1; cat f
+            cat < none; args next
+            """
+        ),
     )
 
 
 @points(1)
 def test_exit_statuses(agree):
-    """$? is the status of what ran before: 127 for a program that is not there, 126 for one that may not be executed."""
+    """$? is the status of what ran before: 127 for one that is not there, 126 for one that cannot be executed."""
     agree(
-        "ends 7; args $?", "nope; args $?", "./plain; args $?", "ends -15; args $?", "true; args $?; args $?"
+        *lines(
+            r"""
+            ends 7; args $?
+            nope; args $?
+            ./plain; args $?
+            ends -15; args $?
+            true; args $?; args $?
+            """
+        ),
     )
 
 
@@ -69,14 +103,18 @@ def test_exit_statuses(agree):
 def test_lists(agree):
     """`;` goes on in any case, && after success, || after failure."""
     agree(
-        "args a; args b",
-        "true && args yes",
-        "false && args no",
-        "false || args yes",
-        "true || args no",
-        "false && args no || args yes",
+        *lines(
+            r"""
+            args a; args b
+            true && args yes
+            false && args no
+            false || args yes
+            true || args no
+            false && args no || args yes
+            args a;
+            """
+        ),
         "true\nargs next\n",
-        "args a;",
         "",
     )
 
@@ -85,12 +123,16 @@ def test_lists(agree):
 def test_builtins(agree):
     """What changes the shell itself must be done by the shell itself."""
     agree(
-        "cd d1; pwd",
-        "cd d1 && cd .. && pwd",
-        "exit 5; args no",
-        "export A=b; args $A; printenv A",
-        ": x y; args $?",
-        "cd; pwd",
+        *lines(
+            r"""
+            cd d1; pwd
+            cd d1 && cd .. && pwd
+            exit 5; args no
+            export A=b; args $A; printenv A
+            : x y; args $?
+            cd; pwd
+            """
+        ),
     )
 
 
@@ -112,7 +154,7 @@ def test_a_script_in_a_file(program):
 
 @points(2)
 def test_the_tree(parse):
-    """The parser's tree: words as they were written, redirections in their order, and what stands behind each pipeline."""
+    """The parser's tree: words as they were written, redirections in their order, what stands behind each pipeline."""
     for source, tree in {
         b"a b": b"\x01a\x02\x01b\x02\n",
         b"a | b": b"\x01a\x02 | \x01b\x02\n",

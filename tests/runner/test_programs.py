@@ -52,11 +52,13 @@ class TestWhatComesOfIt:
     def test_any_bytes(self, does: Does) -> None:
         given = bytes(range(1, 256))
         assert does("say", given).stdout == given
-        assert does("copy", stdin=bytes(range(256)) * 300, stdin_kind="pipe").stdout == bytes(range(256)) * 300
+        assert (
+            does("copy", stdin=bytes(range(256)) * 300, stdin_kind="pipe").stdout == bytes(range(256)) * 300
+        )
 
     def test_a_program_that_does_not_end_is_stopped(self, does: Does) -> None:
         ended = does("sleep", "60", timeout_s=0.2)
-        assert ended.timed_out and 0.2 <= ended.wall_s
+        assert ended.timed_out and ended.wall_s >= 0.2
 
     def test_one_that_prints_endlessly_too(self, does: Does) -> None:
         ended = does("flood", output_kib=16)
@@ -103,7 +105,14 @@ class TestWhatItFinds:
         assert does("run", "/bin/cat", "a", files={"a": b"x"}).stdout == b"x"
         helper = furnished[1].path.partition(":")[0] + "/helper"
         assert does("run", helper).stdout == b"I help\n"
-        for shell in ("/bin/sh", "/usr/bin/dash", "/usr/bin/bash", "/usr/bin/busybox", "/usr/bin/env", "/usr/bin/python3"):
+        for shell in (
+            "/bin/sh",
+            "/usr/bin/dash",
+            "/usr/bin/bash",
+            "/usr/bin/busybox",
+            "/usr/bin/env",
+            "/usr/bin/python3",
+        ):
             assert does("run", shell, "-c", "exit 5").status == 127, shell
 
     def test_the_servers_channel_is_out_of_reach(self, does: Does) -> None:
@@ -197,7 +206,10 @@ class TestATerminal:
 
     def test_it_ends_with_its_block(self, runner: ProgramRunner, furnished) -> None:
         with leaving_nothing():
-            with contextlib.suppress(KeyError), runner.session(Run((furnished[0], "sleep", "60"), timeout_s=60)):
+            with (
+                contextlib.suppress(KeyError),
+                runner.session(Run((furnished[0], "sleep", "60"), timeout_s=60)),
+            ):
                 raise KeyError
         assert runner.run(Run((furnished[0], "say", "alive"))).stdout == b"alive"
 
@@ -219,5 +231,8 @@ def test_runs_for_a_duel(runner: ProgramRunner, furnished) -> None:
 
 def test_a_sandbox_that_cannot_start_says_why(furnished) -> None:
     spec = replace(furnished[1], server=Path("/nonexistent/serve"))
-    with leaving_nothing(), pytest.raises(RuntimeError, match=r"could not start the server of programs: .*nonexistent"):
+    with (
+        leaving_nothing(),
+        pytest.raises(RuntimeError, match=r"could not start the server of programs: .*nonexistent"),
+    ):
         ProgramRunner(best_tier(), spec).wait_until_ready()

@@ -130,6 +130,8 @@ def test_programs_fight_a_duel(subject: Subject) -> None:
     assert (reference.name, reference.isa, reference.bandwidth) == ("dash", "", None)
     rules = Rules({"pass": 1e-6}, "wall", cap_s=5.0)
     with leaving_nothing():
-        outcome = fight(subject.side(), reference.side, [Case("say", tasks, work=1)], rules, np.random.default_rng(1))
+        outcome = fight(
+            subject.side(), reference.side, [Case("say", tasks, work=1)], rules, np.random.default_rng(1)
+        )
     assert outcome.rounds > 0 or outcome.verdict == "not_judged"
     assert seen and all(word.isdigit() for word in seen)

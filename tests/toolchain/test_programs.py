@@ -24,7 +24,9 @@ def test_programs_helpers_and_the_libraries_that_they_need(deeds) -> None:
     assert any(path.endswith("/libc.so.6") for path in shown) and any("/ld-linux" in path for path in shown)
     helpers = Path(spec.path.partition(":")[0])
     assert (helpers / "helper").is_file() and str(helpers) in shown
-    assert not [path for path in shown if Path(path).name in ("sh", "dash", "bash", "busybox", "python3", "bin")]
+    assert not [
+        path for path in shown if Path(path).name in ("sh", "dash", "bash", "busybox", "python3", "bin")
+    ]
 
 
 def test_a_model_brings_itself_and_no_other_shell(deeds) -> None:
@@ -74,5 +76,7 @@ class TestTheExecutable:
         for path in deeds.folder.iterdir():
             (tmp_path / path.name).write_bytes(path.read_bytes())
         (tmp_path / "main.c").write_text('#include "deeds.h"\n\nint main(void)\n{\n    return 3;\n}\n')
-        other = build.build(tier, deeds.model_copy(update={"folder": tmp_path}), programs_lab.source(), "release")
+        other = build.build(
+            tier, deeds.model_copy(update={"folder": tmp_path}), programs_lab.source(), "release"
+        )
         assert other.folder != first.folder
