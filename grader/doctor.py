@@ -278,7 +278,8 @@ def _reference(lab: Lab) -> Finding:
         mend = f"{sys.executable} -m pip install {package}" if broken else ""
         return Finding(name, "no", _first(str(error)), "duels with it: not judged", mend)
     kernels = f", kernels for {reference.isa}" if reference.isa else ""
-    found = f"{reference.name}{kernels}; peak of a core {reference.peak / 1e9:.0f} GFLOP/s"
+    peak = f"; peak of a core {reference.peak / 1e9:.0f} GFLOP/s" if reference.peak else ""
+    found = f"{reference.name}{kernels}{peak}"
     return Finding(name, "yes", found, "timed tests")
 
 

@@ -74,8 +74,9 @@ class Lab(Contract):
 
     @property
     def reference_path(self) -> Path | None:
-        """The reference's source, or None where the lab has no reference."""
-        return self.folder / self.reference.source if self.reference else None
+        """The reference's source, or None where the lab has no reference, or a program for one."""
+        source = self.reference.source if self.reference else None
+        return self.folder / source if source else None
 
     @property
     def glue_paths(self) -> tuple[Path, ...]:
@@ -86,6 +87,16 @@ class Lab(Contract):
     def fault_paths(self) -> tuple[Path, ...]:
         """Staff sources that are linked into the "faults" build only."""
         return tuple(self.folder / name for name in self.build.faults)
+
+    @property
+    def main_path(self) -> Path | None:
+        """Staff's source with the `main` of the executable, or None where the lab has no executable."""
+        return self.folder / self.build.program.main if self.build.program else None
+
+    @property
+    def helper_paths(self) -> tuple[Path, ...]:
+        """Staff's sources of the helper programs."""
+        return tuple(self.folder / name for name in self.sandbox.helpers)
 
     @property
     def max_points(self) -> float:

@@ -43,6 +43,8 @@ def course(folder: Path, text: str | bytes = VALID, lab_id: str = "gemm_cpu") ->
     (folder / "starter" / lab_id).mkdir(parents=True, exist_ok=True)
     (folder / "starter" / lab_id / "gemm.h").write_text("int gemm(void);\n")
     (home / "reference.c").write_text("int gemm(void) { return 0; }\n")
+    for name in ("main.c", "args.c"):
+        (home / name).write_text("int main(void) { return 0; }\n")
     (home / "lab.yaml").write_bytes(text.encode() if isinstance(text, str) else text)
     return folder
 

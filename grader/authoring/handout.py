@@ -65,7 +65,8 @@ def _of_lab(lab: Lab) -> Iterator[tuple[Path, Path]]:
     place = Path("labs") / lab.id
     yield lab.folder / "lab.yaml", place / "lab.yaml"
     names = [name for name in _LAB_FILES if (lab.folder / name).is_file()]
-    staff = [*lab.glue_paths, *lab.fault_paths, *([lab.reference_path] if lab.reference_path else [])]
+    single = [path for path in (lab.reference_path, lab.main_path) if path]
+    staff = [*lab.glue_paths, *lab.fault_paths, *lab.helper_paths, *single]
     headers = [path.with_suffix(".h") for path in staff if path.with_suffix(".h").is_file()]
     for path in [*(lab.folder / name for name in names), *staff, *headers, *_other_modules(lab)]:
         yield path, place / path.name

@@ -22,6 +22,7 @@ def contradictions(tree: dict[str, object], folder: Path, root: Path) -> Iterato
     yield from _source_contradictions(tree)
     yield from _point_contradictions(tree)
     yield from _duel_contradictions(tree)
+    yield from _program_contradictions(tree)
     yield from _missing_files(tree, folder, root)
 
 
@@ -34,9 +35,10 @@ def _source_contradictions(tree: dict[str, object]) -> Iterator[tuple[FieldPath,
     items = items[:MAX_ENTRIES] if isinstance(items, tuple) else ()
     paths = {index: _mapping(item).get("path") for index, item in enumerate(items)}
     header = _mapping(tree.get("interface")).get("header")
-    staff = {
-        name.lower() for kind in ("glue", "faults") for name in _texts(_mapping(tree.get("build")).get(kind))
-    }
+    build = _mapping(tree.get("build"))
+    main = _mapping(build.get("program")).get("main")
+    linked = [name for kind in ("glue", "faults") for name in _texts(build.get(kind))]
+    staff = {name.lower() for name in (*linked, main) if isinstance(name, str)}
     seen: dict[str, str] = {}
     for index, path in paths.items():
         if not isinstance(path, str):
@@ -94,19 +96,38 @@ def _duel_contradictions(tree: dict[str, object]) -> Iterator[tuple[FieldPath, s
                     yield at, f"the duel has no tier {landing}; name one of its tiers, or none"
 
 
+def _program_contradictions(tree: dict[str, object]) -> Iterator[tuple[FieldPath, str]]:
+    has_program = _mapping(tree.get("build")).get("program") is not None
+    sandbox = _mapping(tree.get("sandbox"))
+    if sandbox and not has_program:
+        yield ("sandbox",), "says what the executable may start, but build.program names none; add it"
+    reference = _mapping(tree.get("reference"))
+    if not reference:
+        return
+    source, model = reference.get("source"), reference.get("program")
+    if (source is None) == (model is None):
+        yield ("reference",), "needs either a source or a program; write one of the two"
+    elif isinstance(model, str) and model not in _mapping(sandbox.get("models")):
+        yield ("reference", "program"), f"{shown(model)} is none of the models; add it under sandbox.models"
+    elif model is not None and not has_program:
+        yield ("reference", "program"), "times executables, but build.program names none; add it"
+
+
 def _missing_files(tree: dict[str, object], folder: Path, root: Path) -> Iterator[tuple[FieldPath, str]]:
     header = _mapping(tree.get("interface")).get("header")
     source = _mapping(tree.get("reference")).get("source")
-    build = _mapping(tree.get("build"))
+    lists = [("build", "glue"), ("build", "faults"), ("sandbox", "helpers")]
     staff = [
-        (("build", kind, index), folder, name)
-        for kind in ("glue", "faults")
-        for names in [build.get(kind)]
+        ((section, kind, index), folder, name)
+        for section, kind in lists
+        for names in [_mapping(tree.get(section)).get(kind)]
         for index, name in enumerate(names if isinstance(names, tuple) else ())
     ]
+    main = _mapping(_mapping(tree.get("build")).get("program")).get("main")
     wanted: list[tuple[FieldPath, Path, object]] = [
         (("interface", "header"), root / "starter" / folder.name, header),
         (("reference", "source"), folder, source),
+        (("build", "program", "main"), folder, main),
         *staff,
     ]
     for at, parent, name in wanted:

@@ -104,6 +104,9 @@ Category = Annotated[
     str, _matching(r"[a-z][a-z0-9 _-]{0,39}", "must be 1 to 40 small letters, digits, spaces, _ and -")
 ]
 FileName = Annotated[str, _matching(PLAIN_NAME, "is no plain file name (ASCII letters, digits, _ + - and .)")]
+PlainName = Annotated[
+    str, _matching(r"[A-Za-z0-9_\[][A-Za-z0-9_+.-]{0,39}", "is not the name of a program, such as msh or cat")
+]
 HeaderName = Annotated[FileName, _matching(r".*\.(h|cuh)", "is not a header: end the name in .h or .cuh")]
 StaffSource = Annotated[FileName, _matching(r".*\.(c|cu)", "is not a source: end the name in .c or .cu")]
 Library = Annotated[str, _matching(r"[A-Za-z0-9_][A-Za-z0-9_+.-]{0,59}", "is no library: write m, not -lm")]
@@ -156,6 +159,13 @@ class Interface(_Record):
     )
 
 
+class Program(_Record):
+    """An executable made of the submission's files and staff's `main`, beside the library."""
+
+    name: PlainName = Field(description="What the executable is called")
+    main: StaffSource = Field(description="File in `labs/<id>/` that holds `main`")
+
+
 class Build(_Record):
     """How a submission is built. The grader adds `-std=gnu11 -fPIC -pthread -g -Wall -Wextra` itself."""
 
@@ -175,6 +185,31 @@ class Build(_Record):
         description="Staff sources of the `faults` build only, like glue; each `__wrap_NAME` that they "
         "define stands in for the submission's calls of `NAME` (the linker's `--wrap`)",
     )
+    program: Program | None = Field(
+        default=None,
+        description="Build an executable as well, in the `release`, `asan` and `faults` variants; left out: none",
+    )
+
+
+class Sandbox(_Record):
+    """What the submission's executable finds around it: these programs, and no other; no shell unless one is named."""
+
+    programs: tuple[PlainName, ...] = Field(
+        default=(),
+        max_length=MAX_ENTRIES,
+        description="Programs of this machine that it may start, by name; a missing one leaves the tests not judged",
+    )
+    helpers: tuple[StaffSource, ...] = Field(
+        default=(),
+        max_length=MAX_ENTRIES,
+        description="Staff programs of one file each in `labs/<id>/`; `args.c` becomes the program `args`",
+    )
+    models: dict[PlainName, Annotated[tuple[Value, ...], AfterValidator(_not_empty)]] = Field(
+        default_factory=dict,
+        max_length=MAX_ENTRIES,
+        description="Programs of this machine that do the same job, each with its command line; each runs in a sandbox "
+        "of its own with the same things around it. The name is also that of the Debian package",
+    )
 
 
 class Limits(_Record):
@@ -193,8 +228,13 @@ class Limits(_Record):
 class Reference(_Record):
     """What duels are fought against."""
 
-    source: StaffSource = Field(
-        description="File in `labs/<id>/` with the lab's functions, `reference_name()` and `reference_isa()`"
+    source: StaffSource | None = Field(
+        default=None,
+        description="File in `labs/<id>/` with the lab's functions, `reference_name()` and `reference_isa()`",
+    )
+    program: PlainName | None = Field(
+        default=None,
+        description="Instead of a source: the model that the submission's executable is timed against",
     )
     package: Package | None = Field(
         default=None, description="PyPI package whose shared library the source links"
@@ -306,6 +346,7 @@ class Contract(_Record):
     interface: Interface = Field(description="What the submission must offer")
     build: Build = Field(default=Build(), description="How it is built")
     limits: Limits = Field(default=Limits(), description="What it may use")
+    sandbox: Sandbox = Field(default=Sandbox(), description="What its executable may start")
     reference: Reference | None = Field(default=None, description="What duels are fought against")
     points: Annotated[dict[Category, Points], AfterValidator(_not_empty)] = Field(
         description="Category -> points; what the tests of the category must add up to"

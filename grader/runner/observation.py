@@ -79,9 +79,11 @@ def _looking_into(pid: int) -> Iterator[None]:
 
 @dataclass
 class Traced:
-    """System calls by name, there when the `with` has ended: those between the first and the last mark."""
+    """System calls by name, there when the `with` has ended: those between the first and the last mark, and without
+    regard to marks those of every program that was executed, by process, in the order in which they appeared."""
 
     counts: collections.Counter[str] = field(default_factory=collections.Counter)
+    processes: dict[int, collections.Counter[str]] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -114,7 +116,9 @@ def tracing(pid: int) -> Iterator[Traced]:
             except subprocess.TimeoutExpired:
                 tracer.kill()
                 tracer.communicate()
-        traced.counts = count(log.read(_MAX_LOG).decode("utf-8", "replace"))
+        text = log.read(_MAX_LOG).decode("utf-8", "replace")
+        traced.counts = count(text)
+        traced.processes = by_process(text)
 
 
 def count(log: str) -> collections.Counter[str]:
@@ -126,6 +130,22 @@ def count(log: str) -> collections.Counter[str]:
     marks = [index for index, name in enumerate(names) if name == MARK]
     between = names[marks[0] + 1 : marks[-1]] if len(marks) > 1 else []
     return collections.Counter(name for name in between if name != MARK)
+
+
+def by_process(log: str) -> dict[int, collections.Counter[str]]:
+    """Calls by name for every process of a log of `strace -f -o` that executes a program, until it executes another;
+    in the order in which they appeared. Pure."""
+    found: dict[int, collections.Counter[str]] = {}
+    done: set[int] = set()
+    for text, name in re.findall(r"^(\d+)\s+(\w+)\(", log, re.MULTILINE):
+        pid = int(text)
+        if name == "execve" and pid in found:
+            done.add(pid)
+        elif name == "execve":
+            found[pid] = collections.Counter()
+        elif pid in found and pid not in done:
+            found[pid][name] += 1
+    return found
 
 
 def _wait_until_attached(tracer: subprocess.Popen[bytes]) -> None:

@@ -34,6 +34,8 @@ class Runtime:
     read_only: tuple[Path, ...]
     preload: dict[str, str]
     """Sanitizer variant -> library that must be loaded first, for those that the compiler has."""
+    program_libraries: tuple[Path, ...]
+    """What a submission's own executable may need: the C library, its usual companions, and the sanitizers'."""
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of a guest: isolated mode, no site-packages, no bytecode written."""
@@ -67,6 +69,8 @@ def prepare() -> Runtime:
         if library in found
     }
     names = {name for path in found.values() for name in _names_of(path)}
+    usual = _named_libraries()
+    beside = {*usual, *names, *(lib for path in (*usual, *found.values()) for lib in needs(path))}
     mounts = {folder, *system, *names, *(lib for path in found.values() for lib in needs(path))}
     return Runtime(
         python=folder / "bin" / interpreter.name,
@@ -74,6 +78,7 @@ def prepare() -> Runtime:
         libraries=folder / "lib",
         read_only=tuple(sorted(mounts)),
         preload=preload,
+        program_libraries=tuple(sorted(beside)),
     )
 
 

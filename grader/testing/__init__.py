@@ -37,5 +37,6 @@ from grader.testing.marks import (
 from grader.testing.marks import (
     variant as variant,
 )
+from grader.testing.program import Program as Program
 from grader.testing.ranks import Ranks as Ranks
 from grader.testing.ranks import Wire as Wire

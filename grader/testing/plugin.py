@@ -25,6 +25,7 @@ from grader.testing import marks
 from grader.testing.checks import CheckFailed, NotJudged
 from grader.testing.dueling import DuelRunner, replay_clock
 from grader.testing.library import Library
+from grader.testing.program import Program
 from grader.testing.ranks import Ranks
 from grader.testing.simulation import Simulator
 from grader.testing.subject import Reference, Subject, reference_of
@@ -153,7 +154,7 @@ class GradingPlugin:
         self._needs_hardware()
         opened = self.subject.library(variant)
         yield opened
-        if self.tests and self.tests[-1].id == test_id(request.node) and self.tests[-1].status != "passed":
+        if self._failed(request.node):
             opened.close()  # what a failed test left behind must not meet the next one
 
     @pytest.fixture(scope="session")
@@ -193,12 +194,23 @@ class GradingPlugin:
             return opened[-1][0]
 
         yield start
-        failed = (
-            self.tests and self.tests[-1].id == test_id(request.node) and self.tests[-1].status != "passed"
-        )
+        failed = self._failed(request.node)
         for made, is_new in opened:
             if is_new or failed or not made.quiet():
                 made.close()
+
+    @pytest.fixture
+    def program(self, request: pytest.FixtureRequest) -> Iterator[Program]:
+        """The submission's executable, of the build that the test's `variant` names."""
+        opened = self.subject.program(_mark(request.node, "variant", "release"))
+        yield opened
+        if self._failed(request.node):
+            opened.close()
+
+    @pytest.fixture
+    def model(self) -> Callable[[str], Program]:
+        """`model("dash")`: a program of this machine with the same job, in a sandbox like the submission's."""
+        return self.subject.model
 
     @pytest.fixture
     def shared_folder(self) -> Iterator[SharedFolder]:
@@ -330,6 +342,10 @@ class GradingPlugin:
             raise NotJudged(self.subject.lacks)
 
     # --- Verdicts -------------------------------------------------------------------------------------------------
+
+    def _failed(self, item: pytest.Item) -> bool:
+        """Has the test that just ran failed?"""
+        return bool(self.tests) and self.tests[-1].id == test_id(item) and self.tests[-1].status != "passed"
 
     def _wanted(self, item: pytest.Item) -> bool:
         if not self.with_performance and _mark(item, "category", "") == PERFORMANCE:

@@ -12,20 +12,23 @@ from pathlib import Path
 import numpy as np
 
 from grader.lab import Lab
-from grader.runner import group, invoke
+from grader.runner import group, invoke, programs
 from grader.runner.group import Group, SharedFolder
 from grader.runner.host import Guest, GuestFailed, GuestLimits, GuestSpec
 from grader.runner.invoke import Invocation
+from grader.runner.programs import ProgramRunner
 from grader.runner.relay import PLAIN, Wire
 from grader.sandbox import gpu
 from grader.sandbox.confine import Tier
 from grader.testing.checks import NotJudged
 from grader.testing.library import Library
+from grader.testing.program import Program
 from grader.testing.ranks import Ranks
 from grader.testing.simulation import Simulator
 from grader.testing.watching import Watcher
 from grader.timing.duel import Side
 from grader.toolchain import build, cache, module, nvcc, reference, stacks
+from grader.toolchain import programs as furniture
 from grader.toolchain.build import Built, Variant
 from grader.toolchain.interface import Interface
 from grader.toolchain.module import Module
@@ -35,6 +38,10 @@ _PROBE_FLOPS = 192
 _READ_BYTES = 1 << 27  # more than the last cache of a core's share
 _MAX_TEXT = 256
 _HALVINGS = 4
+_SANITIZED = {
+    "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0:allocator_may_return_null=1:exitcode=99",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
+}
 
 
 @dataclass(eq=False)
@@ -48,6 +55,7 @@ class Subject:
     _builds: dict[Variant, Future[Built]] = field(default_factory=dict)
     _libraries: dict[Variant, Library] = field(default_factory=dict)
     _ranks: dict[tuple[Variant, int], Ranks] = field(default_factory=dict)
+    _programs: dict[str, Program] = field(default_factory=dict)
     _hangs: int = 0
 
     def prefetch(self, variant: Variant) -> None:
@@ -149,6 +157,34 @@ class Subject:
             return "needs the driver's library libcuda.so.1, which is not where the loader looks: set LD_LIBRARY_PATH"
         return None
 
+    def program(self, variant: Variant = "release") -> Program:
+        """The submission's executable. One sandbox serves the tests of a variant in turn.
+
+        Raises RuntimeError for a lab without one, NotJudged when something that its sandbox must hold is missing.
+        """
+        if variant not in self._programs:
+            executable = self._executable(variant)
+            spec = _furnished(self.lab, executable)
+            if variant == "asan":
+                spec = replace(spec, memory_mib=None, environment=_SANITIZED)
+            start = functools.partial(ProgramRunner, self.tier, spec)
+            patience = 4.0 if variant == "asan" else 1.0
+            self._programs[variant] = Program(start, [str(executable)], tuple(self.files), patience=patience)
+        return self._programs[variant]
+
+    def model(self, name: str) -> Program:
+        """A program of this machine with the same job, in a sandbox like the submission's."""
+        key = f"model {name}"
+        if key not in self._programs:
+            self._programs[key] = model_of(self.lab, self.tier, name)
+        return self._programs[key]
+
+    def _executable(self, variant: Variant) -> Path:
+        executable = self.built(variant).program
+        if executable is None:
+            raise RuntimeError(f"{self.lab.id} has no executable in the {variant} variant")
+        return executable
+
     def simulator(self) -> Simulator:
         """The submission on a simulated machine."""
         return Simulator(lambda spec: Guest(self.tier, spec), self.spec(), self.module.interface)
@@ -159,7 +195,12 @@ class Subject:
         return Watcher(start, self.spec(), self.module.interface, tuple(self.files))
 
     def side(self, ranks: int = 0) -> Side:
-        """The submission as a contestant: in a runner of its own, or in so many runners that share a folder."""
+        """The submission as a contestant: in a runner of its own, or in so many runners that share a folder.
+
+        Where the reference is a program, it is the submission's executable.
+        """
+        if self.lab.reference is not None and self.lab.reference.program is not None:
+            return _program_side(self.tier, _furnished(self.lab, self._executable("release")))
         return _side(self.tier, self.spec(), self.module.interface, ranks)
 
     def close(self) -> None:
@@ -168,6 +209,8 @@ class Subject:
             library.close()
         for ranks in self._ranks.values():
             ranks.close()
+        for program in self._programs.values():
+            program.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(self.shelf, ignore_errors=True)
 
@@ -218,6 +261,8 @@ def reference_of(lab: Lab, tier: Tier, read_only: tuple[Path, ...] = ()) -> Refe
     It sees the folders `read_only`. Raises NotJudged when something that it is built from is not installed, or when
     its kernels are not those that the lab pins, so that ratios would mean something else.
     """
+    if lab.reference is not None and lab.reference.program is not None:
+        return _program_reference(lab, tier, lab.reference.program)
     try:
         built = reference.prepare(lab)
     except reference.Missing as error:
@@ -249,6 +294,36 @@ def reference_of(lab: Lab, tier: Tier, read_only: tuple[Path, ...] = ()) -> Refe
     if wanted is not None and isa != wanted:
         raise NotJudged(f"the reference runs kernels for {isa}, the lab's tiers are for {wanted}")
     return Reference(name, isa, side, peak, bandwidth, lambda ranks: _side(tier, spec, interface, ranks))
+
+
+def model_of(lab: Lab, tier: Tier, name: str) -> Program:
+    """A model of the lab in a sandbox of its own; the caller closes it. Raises NotJudged when it is not installed."""
+    try:
+        spec = furniture.furnish(lab, model=name)
+        argv = furniture.find_model(lab, name).argv
+    except furniture.Missing as error:
+        raise NotJudged(str(error)) from error
+    return Program(functools.partial(ProgramRunner, tier, spec), argv, blame=False)
+
+
+def _furnished(lab: Lab, executable: Path) -> programs.ProgramSpec:
+    try:
+        return furniture.furnish(lab, executable)
+    except furniture.Missing as error:
+        raise NotJudged(str(error)) from error
+
+
+def _program_reference(lab: Lab, tier: Tier, name: str) -> Reference:
+    """A model as the other contestant; it has neither kernels nor a roof."""
+    try:
+        side = _program_side(tier, furniture.furnish(lab, model=name))
+    except furniture.Missing as error:
+        raise NotJudged(str(error)) from error
+    return Reference(name, "", side, 0.0, None, lambda ranks: side)
+
+
+def _program_side(tier: Tier, spec: programs.ProgramSpec) -> Side:
+    return Side(lambda inputs, outputs: ProgramRunner(tier, spec), None, programs)
 
 
 def _peak(guest: Guest, interface: Interface) -> float:

@@ -25,12 +25,13 @@ from grader.runner.arena import PAGE
 from grader.runner.group import Group, Together
 from grader.runner.host import Guest, GuestFailed
 from grader.runner.invoke import Invocation
+from grader.runner.programs import ProgramRunner, Run
 from grader.timing import agreement, fitness
 from grader.timing.interval import LOOKS, median, median_interval
 from grader.toolchain.interface import Interface
 
 Verdict = Literal["passed", "failed", "not_judged"]
-Contestant = Guest | Group
+Contestant = Guest | Group | ProgramRunner
 
 CLEAR_WIDTH, PRECISE_WIDTH, USELESS_WIDTH = 1.10, 1.04, 1.30
 """Upper over lower end of an interval: narrow enough once no tier lies inside; narrow enough in any case; too wide to
@@ -48,10 +49,10 @@ inputs, which a remembered result does not survive."""
 class Task:
     """Fresh inputs for one side of one round: what to call, and how to check what came out."""
 
-    invocations: tuple[Invocation, ...] | tuple[Together, ...]
+    invocations: tuple[Invocation, ...] | tuple[Together, ...] | tuple[Run, ...]
     verify: Callable[[Sequence[Any]], None]
-    """Gets the returned values (by rank, for a group); the arrays in `invocations` and `proof` hold the outputs.
-    Raises on a wrong result."""
+    """Gets the returned values (by rank, for a group; what came of each run, for programs); the arrays in
+    `invocations` and `proof` hold the outputs. Raises on a wrong result."""
     prepare: tuple[Invocation, ...] = ()
     """Calls before, that are not timed: inputs that are made on a device."""
     proof: tuple[Invocation, ...] = ()
@@ -77,12 +78,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Side:
-    """One contestant: a way to start its guest or its group of guests, its interface, and how arrays reach it."""
+    """One contestant: a way to start its guest, its group of guests or its sandbox for programs, its interface (None
+    for programs), and how arrays reach it."""
 
     start: Callable[[int, int], Contestant]
-    interface: Interface
+    interface: Interface | None
     arrays: ModuleType = invoke
-    """`invoke` for one guest, `group` for several: `needed_bytes`, `stage`, `write`, `read_back`."""
+    """`invoke` for one guest, `group` for several, `programs` for executables: `needed_bytes`, `stage`, `write`,
+    `read_back`."""
 
 
 @dataclass(frozen=True)

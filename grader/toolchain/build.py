@@ -1,4 +1,5 @@
-"""Building a submission: the grader's command line, inside the sandbox, into one shared library per variant.
+"""Building a submission: the grader's command line, inside the sandbox, into one shared library per variant, and an
+executable beside it where the lab has one.
 
 The student's build files are never used and hidden files are not mounted, so neither `#include "/…"` nor `.incbin`
 finds them. What was built, and what the compiler said, is kept under the hash of everything that went into it.
@@ -44,13 +45,15 @@ _VARIANT_FLAGS: Mapping[Variant, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Built:
-    """A library ready to be loaded, and the compiler's remarks about it."""
+    """A library ready to be loaded, and the compiler's remarks about it; `program` is the executable, if any."""
 
     folder: Path
     variant: Variant
     remarks: tuple[diagnostics.Diagnostic, ...]
     said: str = ""
     """Everything the compiler printed, e.g. what ptxas says of each kernel."""
+    program: Path | None = None
+    """The executable, in labs that have one."""
 
 
 class BuildFailed(Exception):
@@ -83,6 +86,8 @@ def build(tier: Tier, lab: Lab, files: Mapping[str, bytes], variant: Variant) ->
     flags = _flags(lab, variant)
     parts = [piece for name in sorted(files) for piece in (name, files[name])]
     glue = [path.read_bytes() for path in _staff_files(lab, variant)]
+    if lab.main_path:
+        glue += [str(_program(lab, variant)).encode(), lab.main_path.read_bytes()]
     recipe: list[cache.Piece] = [
         "build 3",
         compiler(),
@@ -98,7 +103,9 @@ def build(tier: Tier, lab: Lab, files: Mapping[str, bytes], variant: Variant) ->
     if record["failure"]:
         raise BuildFailed(record["failure"]["summary"], record["failure"]["detail"])
     remarks = diagnostics.parse(record["output"])
-    return Built(folder, variant, tuple(remarks), record["output"])
+    wanted = _program(lab, variant)
+    program = folder / wanted if wanted else None
+    return Built(folder, variant, tuple(remarks), record["output"], program)
 
 
 def _flags(lab: Lab, variant: Variant) -> tuple[str, ...]:
@@ -123,55 +130,45 @@ def _compile(
         hand_over(tier, scratch)
         making = _compile_cuda if lab.language == "cuda" else _compile_c
         compiled, preprocessed = making(tier, lab, scratch, files, variant, flags)
-        for step in (compiled, *preprocessed):
+        for step in (*compiled, *preprocessed):
             if step.could_not_start:
                 raise RuntimeError(f"the sandbox could not start the compiler: {step.stderr.strip()[-400:]}")
-        failure = _judge(compiled, preprocessed, files, scratch / "src")
-        if failure and any(step.was_stopped for step in (compiled, *preprocessed)):
+        failure = _judge(compiled[0], preprocessed, files, scratch / "src")
+        for step in compiled[1:]:
+            failure = failure or _judge(step, [], files, scratch / "src")
+        if failure and any(step.was_stopped for step in (*compiled, *preprocessed)):
             raise BuildFailed(failure["summary"], failure["detail"])  # not kept: next time it may be faster
-        library = scratch / "out" / module.LIBRARY
         if failure is None:
-            if library.is_symlink() or not library.is_file():
-                raise RuntimeError(f"the compiler said nothing was wrong, but {library.name} is not there")
-            shutil.copyfile(library, place / module.LIBRARY)
-            (place / module.LIBRARY).chmod(0o755)
-            for path in sorted((scratch / "out").glob("*.ptx")):
-                if path.is_file() and not path.is_symlink():
-                    shutil.copyfile(path, place / path.name)
-        (place / "build.json").write_text(json.dumps({"failure": failure, "output": compiled.stderr}))
+            _keep(scratch / "out", place, [name for name in (module.LIBRARY, _program(lab, variant)) if name])
+        (place / "build.json").write_text(json.dumps({"failure": failure, "output": compiled[0].stderr}))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _compile_c(
     tier: Tier, lab: Lab, scratch: Path, files: Mapping[str, bytes], variant: Variant, flags: Sequence[str]
-) -> tuple[Outcome, list[Outcome]]:
+) -> tuple[list[Outcome], list[Outcome]]:
     """Compile and link with gcc; beside it, the sources of the release variant as the preprocessor sees them."""
     sources = [name for name in sorted(files) if name.endswith(".c")]
     staff = [f"../lab/{path.name}" for path in _staff_sources(lab, variant)]
     objects = _prepared_objects(variant)
     libraries = [f"-l{name}" for name in lab.build.libraries]
+    command = ["gcc", "-fdiagnostics-format=json", *flags, "-iquote", "../lab"]
     link = ["-shared", *(f"-Wl,{option}" for option in _LINK), *libraries, "-o", f"../out/{module.LIBRARY}"]
-    command = [
-        "gcc",
-        "-fdiagnostics-format=json",
-        *flags,
-        "-iquote",
-        "../lab",
-        *sources,
-        *staff,
-        *objects,
-        *link,
-    ]
-    compiling = Step(tier, lab, scratch, command)
+    steps = [Step(tier, lab, scratch, [*command, *sources, *staff, *objects, *link])]
+    program = _program(lab, variant)
+    if program and lab.main_path:
+        parts = [f"../lab/{lab.main_path.name}", *sources, *staff, *objects[1:], "-Wl,-z,noexecstack"]
+        steps.append(Step(tier, lab, scratch, [*command, *parts, *libraries, "-o", f"../out/{program}"]))
     checked = sources if variant == "release" else []  # the other variants share its source
     with_macros = [Step(tier, lab, scratch, _preprocess(flags, source)) for source in checked]
-    return compiling.finish(lab.limits.build_s), [step.finish(lab.limits.build_s) for step in with_macros]
+    compiled = [step.finish(lab.limits.build_s) for step in steps]
+    return compiled, [step.finish(lab.limits.build_s) for step in with_macros]
 
 
 def _compile_cuda(
     tier: Tier, lab: Lab, scratch: Path, files: Mapping[str, bytes], variant: Variant, flags: Sequence[str]
-) -> tuple[Outcome, list[Outcome]]:
+) -> tuple[list[Outcome], list[Outcome]]:
     """Compile with nvcc, the sources side by side, and link. The student's PTX stays in the folder `out`."""
     compiler = nvcc.find()
     own = [name for name in sorted(files) if name.endswith(".cu")]
@@ -189,14 +186,14 @@ def _compile_cuda(
     failed = next((outcome for outcome in outcomes if outcome.status != 0), None)
     said = "".join(nvcc.as_gcc_says_it(outcome.stderr) for outcome in outcomes[: len(own)])
     if failed:
-        return replace(failed, stderr=nvcc.as_gcc_says_it(failed.stderr)), []
+        return [replace(failed, stderr=nvcc.as_gcc_says_it(failed.stderr))], []
     wrapped = [flag.removeprefix("-Wl,") for flag in flags if flag.startswith("-Wl,--wrap=")]
     options = (*_LINK, *wrapped)
     link = nvcc.link_command(
         compiler, [*objects, *_prepared_objects(variant)], options, f"../out/{module.LIBRARY}"
     )
     linked = Step(tier, lab, scratch, link, compiler.mounts).finish(lab.limits.build_s)
-    return replace(linked, stderr=said + linked.stderr), []
+    return [replace(linked, stderr=said + linked.stderr)], []
 
 
 _LINK = ("-z,defs", "-z,noexecstack", f"-soname,{module.LIBRARY}")
@@ -204,6 +201,23 @@ _LINK = ("-z,defs", "-z,noexecstack", f"-soname,{module.LIBRARY}")
 
 def _prepared_objects(variant: Variant) -> list[str]:
     return ["../lab/promises.o", *(["../lab/faults.o"] if variant == "faults" else [])]
+
+
+def _program(lab: Lab, variant: Variant) -> str | None:
+    """The name of the executable that this variant has; a program of several processes has no use for tsan."""
+    return lab.build.program.name if lab.build.program and variant != "tsan" else None
+
+
+def _keep(made: Path, place: Path, names: Sequence[str]) -> None:
+    """Copy what was built, and the kernels' PTX. Raises RuntimeError when something is not there."""
+    for name in names:
+        if (made / name).is_symlink() or not (made / name).is_file():
+            raise RuntimeError(f"the compiler said nothing was wrong, but {name} is not there")
+        shutil.copyfile(made / name, place / name)
+        (place / name).chmod(0o755)
+    for path in sorted(made.glob("*.ptx")):
+        if path.is_file() and not path.is_symlink():
+            shutil.copyfile(path, place / path.name)
 
 
 def _staff_sources(lab: Lab, variant: Variant) -> tuple[Path, ...]:
@@ -235,7 +249,8 @@ def _lay_out(
         target = scratch / "src" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
-    for path in (lab.header_path, prepared.promises, prepared.faults, *_staff_files(lab, variant)):
+    mains = [lab.main_path] if lab.main_path else []
+    for path in (lab.header_path, prepared.promises, prepared.faults, *mains, *_staff_files(lab, variant)):
         shutil.copyfile(path, scratch / "lab" / path.name)
 
 

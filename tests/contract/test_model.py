@@ -79,7 +79,10 @@ def tables() -> str:
     return "\n\n".join(parts)
 
 
-DOCUMENT_ORDER = ["Source", "Interface", "Build", "Limits", "Reference", "Gate", "Duel", "Hardware", "Rung"]
+DOCUMENT_ORDER = [
+    *("Source", "Interface", "Build", "Program", "Limits", "Sandbox"),
+    *("Reference", "Gate", "Duel", "Hardware", "Rung"),
+]
 
 
 def _default(field: dict[str, Any]) -> str:

@@ -30,6 +30,34 @@ MISTAKES = {
         "18: duels.large.tiers: is empty; name at least one of pass, bronze, silver, gold, bonus",
     ),
     "unknown key": (("  flags:", "  flag:"), "9: build.flag: unknown key; did you mean flags?"),
+    "a source and a program": (
+        ("  source: reference.c\n", "  source: reference.c\n  program: dash\n"),
+        "11: reference: needs either a source or a program; write one of the two",
+    ),
+    "neither source nor program": (
+        ("  source: reference.c\n", ""),
+        "11: reference: needs either a source or a program; write one of the two",
+    ),
+    "a reference that is no model": (
+        ("  source: reference.c\n", "  program: dash\n"),
+        '12: reference.program: "dash" is none of the models; add it under sandbox.models',
+    ),
+    "a sandbox for no executable": (
+        ("points:", "sandbox: {programs: [cat]}\npoints:"),
+        "14: sandbox: says what the executable may start, but build.program names none; add it",
+    ),
+    "a main that is not there": (
+        ("  libraries: [m]\n", "  libraries: [m]\n  program: {name: gemm, main: start.c}\n"),
+        "11: build.program.main: labs/gemm_cpu/start.c does not exist",
+    ),
+    "a source called like main": (
+        ("  libraries: [m]\n", "  libraries: [m]\n  program: {name: gemm, main: gemm.c}\n"),
+        '6: sources[0].path: "gemm.c" has the name of a glue file; rename one',
+    ),
+    "a program with a folder": (
+        ("points:", "sandbox: {programs: [/bin/cat]}\npoints:"),
+        '14: sandbox.programs[0]: "/bin/cat" is not the name of a program, such as msh or cat',
+    ),
     "far from any key": (
         ("interface: {header: gemm.h}", "interface: {header: gemm.h, zzz: 1}"),
         "7: interface.zzz: unknown key; the keys here are: header",

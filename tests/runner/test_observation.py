@@ -57,6 +57,15 @@ def test_memory_counts_when_it_is_touched() -> None:
         assert observation.resident_mib(os.getpid()) - before > 48
 
 
+def test_calls_are_counted_for_every_program_that_is_executed() -> None:
+    log = (
+        '7 write(1, ""..., 1) = 1\n8 setsid() = 8\n8 execve(""..., [...], ...) = 0\n8 brk(NULL) = 0x1\n'
+        '8 wait4(-1, <unfinished ...>\n9 dup2(3, 1) = 1\n9 execve(""..., [...], ...) = 0\n9 brk(NULL) = 0x1\n'
+        '8 <... wait4 resumed>...) = 9\n8 brk(NULL) = 0x2\n8 execve(""..., [...], ...) = 0\n8 close(1) = 0\n'
+    )
+    assert observation.by_process(log) == {8: {"brk": 2, "wait4": 1}, 9: {"brk": 1}}
+
+
 @needs("strace")
 def test_the_calls_of_a_stopped_guest_are_traced(honest) -> None:
     honest.wait_until_ready()

@@ -1,0 +1,130 @@
+"""Thousands of scripts from the grammar, run with the submission and with real shells; the smallest that differs."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from grader.runner.programs import Ended
+from grader.testing import CheckFailed, Program
+from labs.mini_shell.oracle import MODELS, Difference, answer, compare, run
+from labs.mini_shell.scripts import FILES, scripts
+
+HOW: Mapping[str, object] = {"files": FILES, "environment": {"V1": "v", "V2": "p q"}, "timeout_s": 5.0}
+_SHRINK_S = 20.0
+_AT_A_TIME = 500
+_PATIENCE = 3
+"""So many scripts that differ are enough: the rest is not run."""
+
+
+def draw(number: int, count: int) -> list[str]:
+    """`count` different scripts; the same number draws the same ones."""
+    found: dict[str, None] = {}
+
+    @seed(number)
+    @_settings(2 * count, (Phase.generate,))
+    @given(scripts())
+    def keep(script: str) -> None:
+        if len(found) < count:
+            found[script] = None
+
+    keep()
+    return list(found)
+
+
+def first_difference(
+    program: Program, model: Callable[[str], Program], number: int, count: int
+) -> tuple[int, Difference | None]:
+    """Draw and run `count` scripts, some hundred at a time; how many were run, and the smallest that differs."""
+    done = 0
+    while done < count:
+        drawn = draw(number + done, min(_AT_A_TIME, count - done))
+        found = differences(program, model, drawn)
+        if found:
+            return done, shrunk(program, model, number + done, min(found, key=lambda item: len(item.script)))
+        done += len(drawn)
+    return done, None
+
+
+def differences(program: Program, model: Callable[[str], Program], drawn: Sequence[str]) -> list[Difference]:
+    """The first few scripts that all real shells understand in one way and the submission in another.
+
+    Submission and dash run side by side; the others are asked only where these two differ.
+    """
+    found: list[Difference] = []
+    ours: dict[str, Ended] = {}
+
+    def run_ours() -> None:
+        for script in drawn:
+            if len(found) < _PATIENCE:
+                ours[script] = run(program, script, HOW)
+
+    first = model(MODELS[0])
+    program.start()  # here: a sandbox ends with the thread that started it
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(run_ours)
+        theirs: dict[str, Ended] = {}
+        for script in drawn:
+            theirs[script] = run(first, script, HOW)
+            for other in [key for key in theirs if key in ours]:
+                one, two = ours.pop(other), theirs.pop(other)
+                difference = answer(one) != answer(two) and compare(other, one, model, HOW, two)
+                found += [difference] if difference else []
+            if len(found) >= _PATIENCE or (job.done() and job.exception()):
+                break
+        job.result()
+        for script in [key for key in theirs if key in ours]:
+            difference = compare(script, ours[script], model, HOW, theirs[script])
+            found += [difference] if difference else []
+    return found
+
+
+def shrunk(program: Program, model: Callable[[str], Program], number: int, first: Difference) -> Difference:
+    """The smallest script like `first` that hypothesis finds in a moment, drawn as `draw(number, …)` draws."""
+    best, deadline = first, time.monotonic() + _SHRINK_S
+    known: dict[str, bool] = {}
+
+    class Differs(Exception):
+        pass
+
+    @seed(number)
+    @_settings(20000, (Phase.generate, Phase.shrink))
+    @given(scripts())
+    def smaller(script: str) -> None:
+        nonlocal best
+        if script not in known:
+            known[script] = script == first.script
+            if best is not first or known[script]:
+                difference = _look(program, model, script) if time.monotonic() < deadline else None
+                known[script] = difference is not None
+                if difference and (best is first or len(script) <= len(best.script)):
+                    best = difference
+        if known[script]:
+            raise Differs
+
+    with contextlib.suppress(Differs):
+        smaller()
+    return best
+
+
+def _look(program: Program, model: Callable[[str], Program], script: str) -> Difference | None:
+    try:
+        return compare(script, run(program, script, HOW), model, HOW)
+    except CheckFailed:  # another mistake than the one that is shown
+        return None
+
+
+def _settings(count: int, phases: tuple[Phase, ...]) -> settings:
+    return settings(
+        max_examples=count,
+        database=None,
+        phases=phases,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+        report_multiple_bugs=False,
+    )
