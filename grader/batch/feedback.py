@@ -19,7 +19,7 @@ def folder_of(student: str) -> str:
     """A folder's name for a student, safe on any file system and different for different students."""
     if _PLAIN.fullmatch(student) and not student.endswith("."):
         return student
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", student).strip("._")[:40] or "student"
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", student).strip("._-")[:40] or "student"
     return f"{plain}-{hashlib.sha256(student.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 

@@ -14,7 +14,7 @@ from grader.batch.gradebook import defused
 from grader.batch.orders import Terms
 from grader.batch.plan import Job, Place
 from grader.batch.policy import counted
-from grader.batch.store import Attempt, Handed, Kind, Outcome, Pieces, Store
+from grader.batch.store import Attempt, Handed, Kind, Outcome, Pieces, Store, outcome_of_line
 from grader.lab import Lab
 
 _WORDS = {
@@ -145,42 +145,40 @@ def changes(store: Store, since_run: int) -> list[Change]:
     Compared are the newest attempt before that run and the newest of all, each as it was judged: lateness and the
     policy of the course come on top.
     """
-    pairs = _pairs(store.attempts(), since_run)
+    pairs = store.moved(since_run)
     keys = [key for old, new in pairs for key in (old.key, new.key)]
-    outcomes, pieces = store.outcomes(keys), store.pieces(keys)
+    lines, pieces = store.outcome_lines(keys), store.pieces(keys)
     found = []
     for old, new in pairs:
-        tests = tuple(differing(outcomes[old.key], outcomes[new.key]))
-        if tests or old.score != new.score:
+        was, now = lines[old.key], lines[new.key]
+        same = set(was) & set(now)
+        tests = tuple(
+            differing(*([outcome_of_line(x) for x in side if x not in same] for side in (was, now)))
+        )
+        if tests or abs(old.score - new.score) > 0.005:
             why = reasons(pieces[old.key], pieces[new.key])
             found.append(Change(new.student, new.lab, old, new, why, tests))
     return found
 
 
-def _pairs(attempts: Sequence[Attempt], since_run: int) -> list[tuple[Attempt, Attempt]]:
-    """(newest before the run, newest) of every student and lab that has both, where they are not the same result."""
-    before: dict[tuple[str, str], Attempt] = {}
-    after: dict[tuple[str, str], Attempt] = {}
-    for item in attempts:
-        (before if item.run < since_run else after)[item.student, item.lab] = item
-    both = sorted(before.keys() & after.keys())
-    return [(before[pair], after[pair]) for pair in both if before[pair].key != after[pair].key]
-
-
 def differing(old: Sequence[Outcome], new: Sequence[Outcome]) -> list[TestChange]:
     """Tests whose verdict or points differ, in the order of the new result, those that are gone last."""
-    was: Mapping[str, Outcome] = {item.id: item for item in old}
-    now: Mapping[str, Outcome] = {item.id: item for item in new}
+    was = {item.id: item for item in old}
     result = []
-    for name in [*now, *(name for name in was if name not in now)]:
-        one, other = was.get(name), now.get(name)
-        words = [item.status.replace("_", " ") if item else "–" for item in (one, other)]
-        points = [item.points if item else 0.0 for item in (one, other)]
-        if words[0] != words[1] or abs(points[0] - points[1]) > 0.005:
-            shown = other or one
-            assert shown is not None
-            result.append(TestChange(shown.name, shown.category, words[0], words[1], points[0], points[1]))
+    for item in new:
+        before = was.pop(item.id, None)
+        if before is None:
+            result.append(TestChange(item.name, item.category, "–", _words(item), 0.0, item.points))
+        elif before.status != item.status or abs(before.points - item.points) > 0.005:
+            words = (_words(before), _words(item))
+            result.append(TestChange(item.name, item.category, *words, before.points, item.points))
+    for gone in was.values():
+        result.append(TestChange(gone.name, gone.category, _words(gone), "–", gone.points, 0.0))
     return result
+
+
+def _words(item: Outcome) -> str:
+    return item.status.replace("_", " ")
 
 
 def reasons(old: Pieces, new: Pieces) -> tuple[str, ...]:

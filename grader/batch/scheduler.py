@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from grader.batch.orders import Answer, Order, Terms
 from grader.batch.slot import COMMAND, Slot, Told, silent
 
-_LOOK_S = 1.0
-
 
 def _no_trouble() -> str:
     return ""
@@ -29,8 +27,9 @@ class Hands:
     trouble: Callable[[], str] = _no_trouble
 
 
-def answers(orders: Sequence[Order], hands: Hands) -> Iterator[Answer]:
+def answers(orders: Sequence[Order], hands: Hands, look_s: float = 1.0) -> Iterator[Answer]:
     """Carry out the orders; each answer as it comes. Only a few are under way at a time, so memory stays flat.
+    Every `look_s` seconds without one it looks whether any can still come.
 
     An order that the executor loses is answered with the reason. Never raises for what happens to an order.
     """
@@ -44,7 +43,8 @@ def answers(orders: Sequence[Order], hands: Hands) -> Iterator[Answer]:
                     running[hands.executor.submit(hands.task, order)] = order
                 except RuntimeError as error:  # BrokenExecutor, or shut down
                     yield Answer(order.key, "", f"nobody took it: {error}")
-            done, _ = concurrent.futures.wait(running, _LOOK_S, concurrent.futures.FIRST_COMPLETED)
+            concurrent.futures.wait(running, look_s, concurrent.futures.FIRST_COMPLETED)
+            done = [future for future in running if future.done()]  # also those cancelled and told nobody
             for future in done:
                 yield _answer(future, running.pop(future))
             if not done and (trouble := hands.trouble()):

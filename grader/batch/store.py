@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from grader.batch.migrations import MIGRATIONS
 from grader.result import Result, Status
@@ -44,8 +44,7 @@ class Handed:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One student's graded submission of one lab. `at`: when it was graded for them; `handed_in`: '' when unknown."""
 
     id: int
@@ -61,8 +60,7 @@ class Attempt:
     judged_max: float
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a result says about one test, without its words."""
 
     id: str
@@ -189,6 +187,22 @@ class Store:
         )
         return [Attempt(*row) for row in rows]
 
+    def moved(self, since_run: int) -> list[tuple[Attempt, Attempt]]:
+        """(newest attempt before that run, newest of all) of every student and lab, where they say different things."""
+        columns = ", ".join(f"{{0}}.{name}" for name in ("id", "run", "student", "lab", "key"))
+        columns += ", r{0}.submission, {0}.at, {0}.handed_in, r{0}.score, r{0}.max_score, r{0}.judged_max"
+        rows = self._base.execute(
+            "WITH pairs AS (SELECT max(CASE WHEN run < ? THEN id END) AS old, "
+            "max(CASE WHEN run >= ? THEN id END) AS new FROM attempts GROUP BY student, lab) "
+            f"SELECT {columns.format('a')}, {columns.format('b')} FROM pairs "
+            "JOIN attempts a ON a.id = pairs.old JOIN attempts b ON b.id = pairs.new "
+            "JOIN results ra ON ra.key = a.key JOIN results rb ON rb.key = b.key "
+            "WHERE a.key <> b.key AND (ra.outcome <> rb.outcome OR ra.score <> rb.score) ORDER BY a.student, a.lab",
+            (since_run, since_run),
+        )
+        half = len(fields(Attempt))
+        return [(Attempt(*row[:half]), Attempt(*row[half:])) for row in rows]
+
     def runs(self) -> list[tuple[int, str, str, str]]:
         """(number, kind, began, ended or '') of every run, the oldest first."""
         return list(self._base.execute("SELECT id, kind, began, ended FROM runs ORDER BY id"))
@@ -200,10 +214,12 @@ class Store:
 
     def outcomes(self, keys: Iterable[str]) -> dict[str, list[Outcome]]:
         """The tests of these results, without their words."""
-        return {
-            key: [Outcome(*item) for item in json.loads(text)]
-            for key, text in self._of_keys("key, outcome", keys)
-        }
+        found = self._of_keys("key, outcome", keys)
+        return {key: [outcome_of_line(line) for line in text.splitlines()] for key, text in found}
+
+    def outcome_lines(self, keys: Iterable[str]) -> dict[str, list[str]]:
+        """The same, a line of text each: equal lines say the same, and most are equal."""
+        return {key: text.split("\n") for key, text in self._of_keys("key, outcome", keys)}
 
     def ratios(self, keys: Iterable[str]) -> dict[str, list[Ratio]]:
         """The duels of these results."""
@@ -275,12 +291,17 @@ class Store:
 
 
 def outcome_of(result: Result) -> str:
-    """The tests of a result in the few bytes that lists and comparisons need."""
+    """The tests of a result in the few bytes that lists and comparisons need: a line for each."""
     rows = [
         (item.id, item.name, item.category, item.status, item.points, item.max_points)
         for item in result.tests
     ]
-    return json.dumps(rows, separators=(",", ":"))
+    return "\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
+
+
+def outcome_of_line(line: str) -> Outcome:
+    """One test of `outcome_lines`."""
+    return Outcome(*json.loads(line))
 
 
 def ratios_of(result: Result) -> str:

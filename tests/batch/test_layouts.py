@@ -34,7 +34,11 @@ def put(tmp_path):
 def look(folder, students: Roster | None = None):
     """(layout, students with their times, names that were passed over)"""
     found = cohort(folder, [GEMM], folder.parent / "work", students)
-    return found.layout, {item.student: item.at for item in found.found}, {item.name for item in found.unknown}
+    return (
+        found.layout,
+        {item.student: item.at for item in found.found},
+        {item.name for item in found.unknown},
+    )
 
 
 def zipped(folder: Path) -> bytes:
@@ -69,10 +73,11 @@ def test_the_folder_around_a_download_is_taken_too(put, tmp_path):
 
 # --- Classroom 50 -------------------------------------------------------------------------------------------------
 
-SCORES = """username,first_name,last_name,email,section,score,max_score,datetime,submission_tag,submitted_by,review_url,late,override
-ada,Ada,L,a@x,1,10,100,2026-06-02T10:00:00Z,submit/2,ada,,false,
-ada,Ada,L,a@x,1,5,100,2026-06-01T10:00:00Z,submit/1,ada,,false,
-bob-b,Bob,B,b@x,1,,,,,,,,
+SCORES = """\
+username,first_name,last_name,email,section,score,max_score,datetime,submission_tag,submitted_by,late
+ada,Ada,L,a@x,1,10,100,2026-06-02T10:00:00Z,submit/2,ada,false
+ada,Ada,L,a@x,1,5,100,2026-06-01T10:00:00Z,submit/1,ada,false
+bob-b,Bob,B,b@x,1,,,,,,
 """
 
 
@@ -135,7 +140,9 @@ def test_metadata_makes_no_objects(put, tmp_path):
 
 # --- Moodle -------------------------------------------------------------------------------------------------------
 
-WORKSHEET = "Identifier,Full name,Email address,Status,Grade\nParticipant 17,Ada Lovelace,ada@x.org,Submitted,\n"
+WORKSHEET = (
+    "Identifier,Full name,Email address,Status,Grade\nParticipant 17,Ada Lovelace,ada@x.org,Submitted,\n"
+)
 
 
 def test_moodle_names_entries_after_student_and_number(put, tmp_path):
@@ -164,11 +171,21 @@ def test_folders_are_joined_with_the_roster_by_any_of_a_students_names(put, tmp_
 def test_a_clone_tells_when_its_work_was_committed_and_nothing_in_it_is_run(put, tmp_path):
     repository, trap = tmp_path / "class" / "ada", tmp_path / "trap"
     put("class/ada/gemm.c")
-    told = {**os.environ, "GIT_COMMITTER_DATE": "2026-05-01T12:00:00+0200", "GIT_AUTHOR_DATE": "2020-01-01T00:00:00Z"}
-    for words in ("init -q", "add -A", "-c user.name=a -c user.email=a@x -c commit.gpgSign=false commit -q -m x"):
+    told = {
+        **os.environ,
+        "GIT_COMMITTER_DATE": "2026-05-01T12:00:00+0200",
+        "GIT_AUTHOR_DATE": "2020-01-01T00:00:00Z",
+    }
+    for words in (
+        "init -q",
+        "add -A",
+        "-c user.name=a -c user.email=a@x -c commit.gpgSign=false commit -q -m x",
+    ):
         subprocess.run(["git", *words.split()], cwd=repository, env=told, check=True)
     with (repository / ".git" / "config").open("a") as config:
-        config.write(f"[core]\n fsmonitor = touch {trap}\n pager = touch {trap}\n[log]\n showSignature = true\n")
+        config.write(
+            f"[core]\n fsmonitor = touch {trap}\n pager = touch {trap}\n[log]\n showSignature = true\n"
+        )
         config.write(f"[gpg]\n program = touch {trap}\n[alias]\n cat-file = !touch {trap}\n")
     assert look(tmp_path / "class")[1] == {"ada": "2026-05-01T10:00:00Z"}
     assert not trap.exists()
@@ -181,7 +198,10 @@ def test_a_clone_without_a_commit_has_no_time(put, tmp_path):
 
 
 def test_who_handed_in_twice_counts_with_the_newer_one(put, tmp_path):
-    put("export/submission_metadata.yml", METADATA.replace("submission_12", "submission_10").replace("Bob", "x"))
+    put(
+        "export/submission_metadata.yml",
+        METADATA.replace("submission_12", "submission_10").replace("Bob", "x"),
+    )
     text = (
         "submission_1:\n  :submitters:\n  - :name: ada\n  :created_at: 2026-09-13 10:00:00 Z\n"
         "submission_2:\n  :submitters:\n  - :name: ada\n  :created_at: 2026-09-12 10:00:00 Z\n"

@@ -19,7 +19,9 @@ def attempt(number, score, submission="s", handed_in="", lab="gemm_cpu", student
 
 
 def course(**fields):
-    return Course.model_validate({"labs": {"gemm_cpu": {"due": DUE}, "later": {"due": "2026-07-01T00:00Z"}}, **fields})
+    return Course.model_validate(
+        {"labs": {"gemm_cpu": {"due": DUE}, "later": {"due": "2026-07-01T00:00Z"}}, **fields}
+    )
 
 
 def score(attempts, rules, students=None):
@@ -83,7 +85,9 @@ def test_the_best_is_chosen_after_lateness():
 @given(st.lists(st.tuples(st.integers(0, 100), st.sampled_from("abc")), min_size=1, max_size=8))
 def test_never_lower_is_between_latest_and_best(told):
     attempts = [attempt(number, points, name) for number, (points, name) in enumerate(told)]
-    latest, never, best = (score(attempts, course(attempts=name)) for name in ("latest", "never_lower", "best"))
+    latest, never, best = (
+        score(attempts, course(attempts=name)) for name in ("latest", "never_lower", "best")
+    )
     assert latest <= never <= best
 
 
