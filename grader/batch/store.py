@@ -200,7 +200,7 @@ class Store:
             "WHERE a.key <> b.key AND (ra.outcome <> rb.outcome OR ra.score <> rb.score) ORDER BY a.student, a.lab",
             (since_run, since_run),
         )
-        half = len(fields(Attempt))
+        half = len(Attempt._fields)
         return [(Attempt(*row[:half]), Attempt(*row[half:])) for row in rows]
 
     def runs(self) -> list[tuple[int, str, str, str]]:
