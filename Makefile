@@ -2,7 +2,7 @@
 # scripts/setup makes .venv before the first of them, and again when requirements.txt or packages.apt change.
 
 .DEFAULT_GOAL := help
-.PHONY: help grade batch watch hint history check doctor test setup clean which-lab
+.PHONY: help grade batch regrade watch hint history check doctor test setup clean which-lab
 GRADER := .venv/bin/python -m grader
 # The labs that `make batch` was asked for, before LABS becomes the list of all of them.
 export LABS_ASKED := $(value LABS)
@@ -12,7 +12,7 @@ override LABS := $(notdir $(patsubst %/lab.yaml,%,$(wildcard labs/*/lab.yaml)))
 define as_typed
 override export $(1) := $$(value $(1))
 endef
-$(foreach name,LAB SUBMISSION SUBMISSIONS ROSTER OUT SLOTS TEST SEED JSON JUNIT HTML RUNS ONLY MATRIX,$(eval $(call as_typed,$(name))))
+$(foreach name,LAB SUBMISSION SUBMISSIONS ROSTER COURSE OUT SLOTS EXECUTOR SINCE COUNTS TEST SEED JSON JUNIT HTML RUNS ONLY MATRIX,$(eval $(call as_typed,$(name))))
 unexport PYTHONPATH PYTHONHOME
 
 yes = $(filter 1 yes true on,$(1))
@@ -37,11 +37,17 @@ grade: which-lab setup ## build, test and measure a submission: LAB [SUBMISSION 
 	    $${SUBMISSION:+"--submission=$$SUBMISSION"} $${TEST:+"--test=$$TEST"} $${SEED:+"--seed=$$SEED"} \
 	    $${JSON:+"--json=$$JSON"} $${JUNIT:+"--junit=$$JUNIT"} $${HTML:+"--html=$$HTML"} -- "$$LAB"
 
-batch: setup ## grade a class, going on where it stopped: SUBMISSIONS [LABS=a,b ROSTER OUT SLOTS PRACTICE DUELS]
+BATCH_OPTIONS = $${LABS_ASKED:+"--lab=$$LABS_ASKED"} $${ROSTER:+"--roster=$$ROSTER"} $${COURSE:+"--course=$$COURSE"} \
+	    $${OUT:+"--out=$$OUT"} $${SLOTS:+"--slots=$$SLOTS"} $${EXECUTOR:+"--executor=$$EXECUTOR"} \
+	    $(if $(call yes,$(PRACTICE)),--practice) $(if $(call no,$(DUELS)),--no-duels)
+
+batch: setup ## grade a class, going on where it stopped: SUBMISSIONS [LABS=a,b ROSTER COURSE OUT SLOTS EXECUTOR PRACTICE DUELS]
 	@test -n "$$SUBMISSIONS" || { echo 'make: where is what was handed in? Add SUBMISSIONS=folder' >&2; exit 2; }
-	@$(GRADER) batch $${LABS_ASKED:+"--lab=$$LABS_ASKED"} $${ROSTER:+"--roster=$$ROSTER"} \
-	    $${OUT:+"--out=$$OUT"} $${SLOTS:+"--slots=$$SLOTS"} $(if $(call yes,$(PRACTICE)),--practice) \
-	    $(if $(call no,$(DUELS)),--no-duels) -- "$$SUBMISSIONS"
+	@$(GRADER) batch $(BATCH_OPTIONS) -- "$$SUBMISSIONS"
+
+regrade: setup ## grade a batch's submissions again and show what changed: [SINCE CHANGED=1 COUNTS=best|latest|never-lower], as batch
+	@$(GRADER) regrade $(BATCH_OPTIONS) $${SINCE:+"--since=$$SINCE"} $(if $(call yes,$(CHANGED)),--changed-only) \
+	    $${COUNTS:+"--$$COUNTS"}
 
 watch: which-lab setup ## the public tests again whenever a file is saved: LAB [SUBMISSION]
 	@$(GRADER) watch $${SUBMISSION:+"--submission=$$SUBMISSION"} -- "$$LAB"

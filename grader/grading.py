@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -39,13 +39,15 @@ Mode = Literal["practice", "official"]
 
 @dataclass(frozen=True)
 class Options:
-    """How to grade. `only`: these tests by name, all when empty; `seed`: replays inputs; `slot`: which sandbox user."""
+    """How to grade. `only`: these tests by name, all when empty; `seed`: replays inputs; `slot`: which sandbox user;
+    `alone`: entered around every timed test, to have the machine alone meanwhile."""
 
     mode: Mode = "official"
     only: tuple[str, ...] = ()
     seed: int | None = None
     performance: bool = True
     slot: int = 0
+    alone: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _judge(
 ) -> tuple[GradingPlugin, str]:
     """Run the lab's tests in this process; student code runs in runners only."""
     subject = Subject(lab, submission.files, tier)
-    plugin = GradingPlugin(subject, seed, listener, options.only, options.performance)
+    plugin = GradingPlugin(subject, seed, listener, options.only, options.performance, options.alone)
     listener.phase("building")
     subject.prefetch("release")
     files = [str(path) for path in lab.test_files(options.mode == "practice")]

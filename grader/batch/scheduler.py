@@ -1,135 +1,97 @@
-"""Who works on what: every key that has no result is graded once, each in a process of its own, a few at a time.
-
-The core knows only `concurrent.futures.Executor`. A submission can end its own grading process and nothing else: what
-fails without a result is tried again, and then reported as not graded, never as zero.
-"""
+"""Hands out the work and takes the answers as they come, whoever does it: the core knows only
+`concurrent.futures.Executor`. Whatever happens to a worker, every order gets one answer."""
 
 from __future__ import annotations
 
 import concurrent.futures
-import os
+import contextlib
 import queue
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import grader
-from grader import result
-from grader.batch.intake import Found
-from grader.grading import grader_digest
-from grader.lab import Lab
-from grader.result import Result
-from grader.submission import Refused, take
-from grader.timing import fitness
-from grader.toolchain import build, cache
+from grader.batch.orders import Answer, Order, Terms
+from grader.batch.slot import COMMAND, Slot, Told, silent
 
-ATTEMPTS, TRIAL_S = 2, 3600.0
-"""How often a grading that ends without a result is tried, and the seconds after which it is stopped."""
+
+def _no_trouble() -> str:
+    return ""
 
 
 @dataclass(frozen=True)
-class Terms:
-    """How everything is graded. Timed tests need the machine alone, so `slots` above 1 asks for `duels` False."""
+class Hands:
+    """Who does the work. `task` runs on the executor; `trouble` says why no answer will come any more, or ''."""
 
-    practice: bool = False
-    duels: bool = True
-    slots: int = 1
-
-
-@dataclass(frozen=True)
-class Job:
-    """One submission to grade, for all who handed it in."""
-
-    key: str
-    lab: str
-    folder: Path
-    owners: tuple[tuple[str, str], ...]
+    executor: concurrent.futures.Executor
+    task: Callable[[Order], Answer]
+    at_once: int
+    trouble: Callable[[], str] = _no_trouble
 
 
-@dataclass(frozen=True)
-class Done:
-    """A job with its result, or with the reason why there is none."""
+def answers(orders: Sequence[Order], hands: Hands, look_s: float = 1.0) -> Iterator[Answer]:
+    """Carry out the orders; each answer as it comes. Only a few are under way at a time, so memory stays flat.
+    Every `look_s` seconds without one it looks whether any can still come.
 
-    job: Job
-    result: Result | None
-    reason: str = ""
-
-
-def jobs(found: Sequence[Found], labs: Mapping[str, Lab], terms: Terms) -> list[Job]:
-    """One job for each different submission, in the order in which they were found."""
-    by_key: dict[str, list[Found]] = {}
-    for item in found:
-        by_key.setdefault(key_of(item, labs[item.lab], terms), []).append(item)
-    return [
-        Job(key, same[0].lab, same[0].folder, tuple((item.student, item.lab) for item in same))
-        for key, same in by_key.items()
-    ]
-
-
-def key_of(item: Found, lab: Lab, terms: Terms) -> str:
-    """The hash of all that decides a result: submission, lab, grader, compiler, kind of machine, terms."""
+    An order that the executor loses is answered with the reason. Never raises for what happens to an order.
+    """
+    waiting = list(reversed(orders))
+    running: dict[concurrent.futures.Future[Answer], Order] = {}
     try:
-        digest = take(item.folder, lab).digest
-    except Refused as refused:
-        digest = f"refused: {refused}"
-    info = fitness.cpu_info()
-    machine = f"{info.name}, {info.cores} cores"
-    how = f"practice={terms.practice} duels={terms.duels}"
-    return cache.key("batch 1", digest, lab.id, lab.digest, grader_digest(), build.compiler(), machine, how)
-
-
-def graded(
-    todo: Sequence[Job], root: Path, terms: Terms, executor: concurrent.futures.Executor | None = None
-) -> Iterator[Done]:
-    """Grade the jobs and yield each as it ends. `executor` None: threads of this process, one for each slot."""
-    slots: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for slot in range(terms.slots):
-        slots.put(slot)
-    own = executor or concurrent.futures.ThreadPoolExecutor(terms.slots)
-    with tempfile.TemporaryDirectory(prefix="grader-batch-") as scratch:
-        try:
-            waiting = [own.submit(_grade, job, root, terms, slots, Path(scratch)) for job in todo]
-            for future in concurrent.futures.as_completed(waiting):
-                yield future.result()
-        finally:
-            own.shutdown(wait=True, cancel_futures=True)
-
-
-def _grade(job: Job, root: Path, terms: Terms, slots: queue.SimpleQueue[int], scratch: Path) -> Done:
-    slot = slots.get()
-    try:
-        reasons = []
-        for number in range(ATTEMPTS):
-            document = scratch / f"{job.key}-{number}.json"
-            reason = _run(_command(job, root, terms, slot, document))
-            if not reason:
-                return Done(job, result.read(document))
-            reasons.append(reason)
-        return Done(job, None, reasons[-1])
-    except ValueError as error:  # a result that cannot be read
-        return Done(job, None, str(error))
+        while waiting or running:
+            while waiting and len(running) < hands.at_once:
+                order = waiting.pop()
+                try:
+                    running[hands.executor.submit(hands.task, order)] = order
+                except RuntimeError as error:  # BrokenExecutor, or shut down
+                    yield Answer(order.key, "", f"nobody took it: {error}")
+            concurrent.futures.wait(running, look_s, concurrent.futures.FIRST_COMPLETED)
+            done = [future for future in running if future.done()]  # also those cancelled and told nobody
+            for future in done:
+                yield _answer(future, running.pop(future))
+            if not done and (trouble := hands.trouble()):
+                for order in [*running.values(), *reversed(waiting)]:
+                    yield Answer(order.key, "", trouble)
+                running.clear()
+                waiting.clear()
     finally:
-        slots.put(slot)
+        for future in running:
+            future.cancel()
 
 
-def _command(job: Job, root: Path, terms: Terms, slot: int, document: Path) -> list[str]:
-    command = [sys.executable, "-m", "grader", "grade", "--no-history", "--submission", str(job.folder)]
-    command += ["--json", str(document), "--slot", str(slot), "--root", str(root)]
-    command += ["--practice"] if terms.practice else []
-    command += [] if terms.duels else ["--no-duels"]
-    return [*command, "--", job.lab]
-
-
-def _run(command: Sequence[str]) -> str:
-    """Run one grading; '' when it wrote a result, else why not."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(grader.__file__).parent.parent)}
+def _answer(future: concurrent.futures.Future[Answer], order: Order) -> Answer:
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=TRIAL_S)
-    except subprocess.TimeoutExpired:
-        return f"no result after {TRIAL_S:.0f} s"
-    return (
-        "" if answer.returncode == 0 else f"exit status {answer.returncode}: {answer.stderr.strip()[-300:]}"
-    )
+        return future.result()
+    except (Exception, concurrent.futures.CancelledError) as error:  # the executor's, not the submission's
+        return Answer(order.key, "", f"{type(error).__name__}: {error}"[:300])
+
+
+@contextlib.contextmanager
+def local(terms: Terms, told: Told = silent, command: Sequence[str] = COMMAND) -> Iterator[Hands]:
+    """This machine: a worker process for each slot. At the end, and after Ctrl-C, all of them are gone."""
+    slots = [Slot(told, command) for _ in range(terms.slots)]
+    free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+    for slot in slots:
+        free.put(slot)
+
+    def grade(order: Order) -> Answer:
+        slot = free.get()
+        try:
+            return slot.grade(order)
+        finally:
+            free.put(slot)
+
+    with contextlib.ExitStack() as all_slots:
+        for slot in slots:
+            all_slots.enter_context(slot)
+        executor = concurrent.futures.ThreadPoolExecutor(terms.slots)
+        try:
+            yield Hands(executor, grade, terms.slots + 1)
+        finally:
+            for slot in slots:
+                slot.stop()
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+def grade_alone(order: Order) -> Answer:
+    """One order in a worker of its own: what an executor of processes or of a cluster runs."""
+    with Slot() as slot:
+        return slot.grade(order)

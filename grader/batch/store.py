@@ -1,53 +1,95 @@
 """What was graded, in one SQLite file: nothing is changed or removed, and the same work is done once.
 
 A result belongs to a key: the hash of all that decides it. An attempt says that a student handed in a submission of
-that key. So equal submissions share the work, and each student still has a row of their own.
+that key. So equal submissions share the work, and each student still has a row of their own. The submissions' files
+are kept too, so that a regrade needs nothing else.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
-from grader.result import Result
-
-_MIGRATIONS = (
-    """
-    CREATE TABLE results (
-        key TEXT PRIMARY KEY,
-        lab TEXT NOT NULL,
-        score REAL NOT NULL,
-        max_score REAL NOT NULL,
-        judged_max REAL NOT NULL,
-        document TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE attempts (
-        id INTEGER PRIMARY KEY,
-        student TEXT NOT NULL,
-        lab TEXT NOT NULL,
-        key TEXT NOT NULL REFERENCES results (key),
-        at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
-        UNIQUE (student, lab, key)
-    ) STRICT;
-    CREATE INDEX attempts_by_lab ON attempts (lab, student);
-    """,
-)
+from grader.batch.migrations import MIGRATIONS
+from grader.result import Result, Status
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """One student's graded submission of one lab."""
+class Pieces:
+    """All that decides a result. `again` numbers repetitions of otherwise equal work."""
+
+    submission: str
+    lab: str
+    lab_digest: str
+    grader: str
+    compiler: str
+    machine: str
+    how: str
+    again: int = 0
+
+
+@dataclass(frozen=True)
+class Handed:
+    """One student's submission of one lab as it came in. `at`: ISO 8601 in UTC, '' when nobody knows."""
 
     student: str
     lab: str
+    at: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class Attempt(NamedTuple):
+    """One student's graded submission of one lab. `at`: when it was graded for them; `handed_in`: '' when unknown."""
+
+    id: int
+    run: int
+    student: str
+    lab: str
     key: str
+    submission: str
     at: str
+    handed_in: str
     score: float
     max_score: float
     judged_max: float
+
+
+class Outcome(NamedTuple):
+    """What a result says about one test, without its words."""
+
+    id: str
+    name: str
+    category: str
+    status: Status
+    points: float
+    max_points: float
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """What a result says about one duel; `tiers` as in the contract."""
+
+    id: str
+    title: str
+    ratio: float | None
+    tier: str | None
+    verdict: Status
+    tiers: dict[str, float]
+
+
+_ATTEMPT = "a.id, a.run, a.student, a.lab, a.key, r.submission, a.at, a.handed_in, r.score, r.max_score, r.judged_max"
+
+
+_SAME = "submission, lab_digest, grader, compiler, machine, how"
+
+Kind = Literal["batch", "regrade", "again"]
+"""What a run is: a batch; a regrade of what changed; a regrade that repeats also what did not."""
 
 
 class Store:
@@ -66,50 +108,176 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self._base.close()
 
+    # --- Writing ------------------------------------------------------------------------------------------------------
+
+    def begin_run(self, kind: Kind) -> int:
+        """A new run; its number."""
+        return self._base.execute("INSERT INTO runs (kind) VALUES (?)", (kind,)).lastrowid or 0
+
+    def end_run(self, number: int) -> None:
+        """Say that this run came to its end."""
+        self._base.execute(
+            "UPDATE runs SET ended = strftime('%Y-%m-%dT%H:%M:%SZ', 'now') WHERE id = ?", (number,)
+        )
+
+    def keep_files(self, digest: str, files: Mapping[str, str]) -> None:
+        """Keep a submission's files, path to text."""
+        body = zlib.compress(json.dumps(dict(files)).encode())
+        self._base.execute("INSERT OR IGNORE INTO submissions VALUES (?, ?)", (digest, body))
+
+    def add(self, key: str, pieces: Pieces, result: Result, owners: Sequence[Handed], run: int) -> None:
+        """Keep a result and whose it is; all of it or nothing. A result that is there stays as it is."""
+        row = (key, *_values(pieces), result.score, result.max_score, result.judged_max, result.status)
+        row = (*row, result.duration_s, outcome_of(result), ratios_of(result))
+        with self._transaction():
+            marks = ", ".join("?" * len(row))
+            self._base.execute(f"INSERT OR IGNORE INTO results VALUES ({marks})", row)
+            body = zlib.compress(result.to_json().encode(), 6)
+            self._base.execute("INSERT OR IGNORE INTO documents VALUES (?, ?)", (key, body))
+            self._own(key, owners, run)
+
+    def own(self, key: str, owners: Sequence[Handed], run: int) -> None:
+        """Say that these students handed in what has been graded already. Raises IntegrityError when it has not."""
+        with self._transaction():
+            self._own(key, owners, run)
+
+    def _own(self, key: str, owners: Sequence[Handed], run: int) -> None:
+        """A new attempt for each of them whose newest one is another; so the same command changes nothing twice.
+
+        Work that was repeated since is not another: a batch must not bring the first measurement back.
+        """
+        repetition, same = self._base.execute(
+            f"SELECT again, json_array({_SAME}) FROM results WHERE key = ?", (key,)
+        ).fetchone() or (0, "")
+        for item in owners:
+            newest = self._base.execute(
+                f"SELECT key, handed_in, json_array({_SAME}), again FROM attempts JOIN results USING (key, lab) "
+                "WHERE student = ? AND lab = ? ORDER BY id DESC LIMIT 1",
+                (item.student, item.lab),
+            ).fetchone()
+            is_it = newest is not None and (
+                newest[0] == key or (newest[2] == same and newest[3] > repetition)
+            )
+            if is_it and item.at in ("", newest[1]):
+                continue
+            self._base.execute(
+                "INSERT INTO attempts (run, student, lab, key, handed_in, notes) VALUES (?, ?, ?, ?, ?, ?)",
+                (run, item.student, item.lab, key, item.at, json.dumps(item.notes)),
+            )
+
+    # --- Reading ------------------------------------------------------------------------------------------------------
+
     def has(self, key: str) -> bool:
         """Is there a result of this key?"""
         return self._base.execute("SELECT 1 FROM results WHERE key = ?", (key,)).fetchone() is not None
 
-    def add(self, key: str, result: Result, owners: list[tuple[str, str]]) -> None:
-        """Keep a result and who it belongs to, (student, lab) each; all of it or nothing. What is there stays."""
-        with self._transaction():
-            self._base.execute(
-                "INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?)",
-                (key, result.lab, result.score, result.max_score, result.judged_max, result.to_json()),
-            )
-            self._own(key, owners)
-
-    def own(self, key: str, owners: list[tuple[str, str]]) -> None:
-        """Say that these students handed in what has been graded already."""
-        with self._transaction():
-            self._own(key, owners)
+    def attempts(self, since: str = "") -> list[Attempt]:
+        """All attempts since then (ISO 8601), the oldest first."""
+        rows = self._base.execute(
+            f"SELECT {_ATTEMPT} FROM attempts a JOIN results r USING (key) WHERE a.at >= ? ORDER BY a.id",
+            (since,),
+        )
+        return [Attempt(*row) for row in rows]
 
     def latest(self) -> list[Attempt]:
         """The newest attempt of every student and lab, by student and lab."""
         rows = self._base.execute(
-            "SELECT a.student, a.lab, a.key, a.at, r.score, r.max_score, r.judged_max FROM attempts a "
-            "JOIN results r USING (key) WHERE a.id = (SELECT max(b.id) FROM attempts b "
-            "WHERE b.student = a.student AND b.lab = a.lab) ORDER BY a.student, a.lab"
+            f"SELECT {_ATTEMPT} FROM (SELECT max(id) AS id FROM attempts GROUP BY student, lab) "
+            "JOIN attempts a USING (id) JOIN results r USING (key) ORDER BY a.student, a.lab"
         )
         return [Attempt(*row) for row in rows]
 
+    def moved(self, since_run: int) -> list[tuple[Attempt, Attempt]]:
+        """(newest attempt before that run, newest of all) of every student and lab, where they say different things."""
+        columns = ", ".join(f"{{0}}.{name}" for name in ("id", "run", "student", "lab", "key"))
+        columns += ", r{0}.submission, {0}.at, {0}.handed_in, r{0}.score, r{0}.max_score, r{0}.judged_max"
+        rows = self._base.execute(
+            "WITH pairs AS (SELECT max(CASE WHEN run < ? THEN id END) AS old, "
+            "max(CASE WHEN run >= ? THEN id END) AS new FROM attempts GROUP BY student, lab) "
+            f"SELECT {columns.format('a')}, {columns.format('b')} FROM pairs "
+            "JOIN attempts a ON a.id = pairs.old JOIN attempts b ON b.id = pairs.new "
+            "JOIN results ra ON ra.key = a.key JOIN results rb ON rb.key = b.key "
+            "WHERE a.key <> b.key AND (ra.outcome <> rb.outcome OR ra.score <> rb.score) ORDER BY a.student, a.lab",
+            (since_run, since_run),
+        )
+        half = len(Attempt._fields)
+        return [(Attempt(*row[:half]), Attempt(*row[half:])) for row in rows]
+
+    def runs(self) -> list[tuple[int, str, str, str]]:
+        """(number, kind, began, ended or '') of every run, the oldest first."""
+        return list(self._base.execute("SELECT id, kind, began, ended FROM runs ORDER BY id"))
+
+    def pieces(self, keys: Iterable[str]) -> dict[str, Pieces]:
+        """What decided these results."""
+        names = ", ".join(field.name for field in fields(Pieces))
+        return {key: Pieces(*rest) for key, *rest in self._of_keys(f"key, {names}", keys)}
+
+    def outcomes(self, keys: Iterable[str]) -> dict[str, list[Outcome]]:
+        """The tests of these results, without their words."""
+        found = self._of_keys("key, outcome", keys)
+        return {key: [outcome_of_line(line) for line in text.splitlines()] for key, text in found}
+
+    def outcome_lines(self, keys: Iterable[str]) -> dict[str, list[str]]:
+        """The same, a line of text each: equal lines say the same, and most are equal."""
+        return {key: text.split("\n") for key, text in self._of_keys("key, outcome", keys)}
+
+    def ratios(self, keys: Iterable[str]) -> dict[str, list[Ratio]]:
+        """The duels of these results."""
+        return {
+            key: [Ratio(*item) for item in json.loads(text)]
+            for key, text in self._of_keys("key, ratios", keys)
+        }
+
+    def repeated(self) -> list[list[str]]:
+        """Keys of results of the same submission, lab, grader and terms: where they differ, a test is flaky."""
+        rows = self._base.execute(
+            "SELECT group_concat(key) FROM results WHERE submission <> '' "
+            "GROUP BY submission, lab, lab_digest, grader, how HAVING count(*) > 1"
+        )
+        return [text.split(",") for (text,) in rows]
+
+    def notes(self, attempt: int) -> list[str]:
+        """What intake had to say about this attempt's files."""
+        row = self._base.execute("SELECT notes FROM attempts WHERE id = ?", (attempt,)).fetchone()
+        return list(json.loads(row[0])) if row else []
+
+    def files(self, digest: str) -> dict[str, str]:
+        """A submission's files, path to text; none for one that was refused at intake."""
+        row = self._base.execute("SELECT files FROM submissions WHERE digest = ?", (digest,)).fetchone()
+        return dict(json.loads(zlib.decompress(row[0]))) if row else {}
+
     def document(self, key: str) -> Result:
         """The whole result. Raises KeyError when there is none."""
-        row = self._base.execute("SELECT document FROM results WHERE key = ?", (key,)).fetchone()
+        row = self._base.execute("SELECT body FROM documents WHERE key = ?", (key,)).fetchone()
         if row is None:
             raise KeyError(key)
-        return Result.model_validate_json(row[0])
+        return Result.model_validate_json(zlib.decompress(row[0]))
 
-    def _own(self, key: str, owners: list[tuple[str, str]]) -> None:
-        rows = [(student, lab, key) for student, lab in owners]
-        self._base.executemany("INSERT OR IGNORE INTO attempts (student, lab, key) VALUES (?, ?, ?)", rows)
+    def _of_keys(self, columns: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+        """Rows of results, a few hundred keys at a time: SQLite bounds the number of parameters."""
+        wanted = list(dict.fromkeys(keys))
+        for start in range(0, len(wanted), 500):
+            some = wanted[start : start + 500]
+            marks = ", ".join("?" * len(some))
+            yield from self._base.execute(f"SELECT {columns} FROM results WHERE key IN ({marks})", some)
+
+    # --- The file -----------------------------------------------------------------------------------------------------
 
     def _migrate(self, file: Path) -> None:
         (version,) = self._base.execute("PRAGMA user_version").fetchone()
-        if version > len(_MIGRATIONS):
+        if version > len(MIGRATIONS):
             raise RuntimeError(f"{file} was written by a newer grader (version {version}); update this one")
-        for number, script in enumerate(_MIGRATIONS[version:], version + 1):
-            self._base.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+        if version == len(MIGRATIONS):
+            return
+        self._base.create_function("zipped", 1, lambda text: zlib.compress(text.encode()))
+        self._base.create_function("outcome_of", 1, lambda text: outcome_of(Result.model_validate_json(text)))
+        self._base.create_function("ratios_of", 1, lambda text: ratios_of(Result.model_validate_json(text)))
+        with self._transaction():
+            # Read again: somebody else may have opened the same old file a moment ago.
+            (version,) = self._base.execute("PRAGMA user_version").fetchone()
+            for statement in ";".join(MIGRATIONS[version:]).split(";"):
+                self._base.execute(statement)
+            self._base.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -120,3 +288,27 @@ class Store:
             self._base.execute("ROLLBACK")
             raise
         self._base.execute("COMMIT")
+
+
+def outcome_of(result: Result) -> str:
+    """The tests of a result in the few bytes that lists and comparisons need: a line for each."""
+    rows = [
+        (item.id, item.name, item.category, item.status, item.points, item.max_points)
+        for item in result.tests
+    ]
+    return "\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
+
+
+def outcome_of_line(line: str) -> Outcome:
+    """One test of `outcome_lines`."""
+    return Outcome(*json.loads(line))
+
+
+def ratios_of(result: Result) -> str:
+    """The duels of a result, likewise."""
+    rows = [(item.id, item.title, item.ratio, item.tier, item.verdict, item.tiers) for item in result.duels]
+    return json.dumps(rows, separators=(",", ":"))
+
+
+def _values(pieces: Pieces) -> tuple[str | int, ...]:
+    return tuple(getattr(pieces, field.name) for field in fields(Pieces))

@@ -132,30 +132,81 @@ def github(
     run(result, folder)
 
 
+LabNames = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--lab", help="A lab's id; several times for several.  [default: all]", show_default=False),
+]
+Out = Annotated[Path, typer.Option(help="Where grades, gradebooks and the class report go.")]
+RosterFile = Annotated[Optional[Path], typer.Option(help="CSV of the students.")]  # noqa: UP045
+CourseFile = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--course", help="Due dates, late days, policy.  [default: course.yaml, if there]", show_default=False
+    ),
+]
+Slots = Annotated[int, typer.Option(min=1, max=900, help="Gradings at a time; timed tests run alone anyway.")]
+FirstSlot = Annotated[int, typer.Option(min=0, max=999, help="The first one's sandbox user.")]
+ExecutorName = Annotated[str, typer.Option(help="Where gradings run: local, parsl, parsl-slurm.")]
+
+
 @app.command()
 def batch(
-    submissions: Annotated[Path, typer.Argument(help="Folder with what was handed in.", show_default=False)],
-    labs: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            "--lab", help="A lab's id; several times for several.  [default: all]", show_default=False
-        ),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Where grades and the gradebook go.")] = Path("reports/batch"),
-    roster: Annotated[Optional[Path], typer.Option(help="CSV of the students.")] = None,  # noqa: UP045
-    slots: Annotated[
-        int, typer.Option(min=1, max=900, help="Gradings at a time; more than 1: --no-duels.")
-    ] = 1,
+    submissions: Annotated[
+        Path, typer.Argument(help="Folder or export (zip) of what was handed in.", show_default=False)
+    ],
+    labs: LabNames = None,
+    out: Out = Path("reports/batch"),
+    roster: RosterFile = None,
+    course: CourseFile = None,
+    slots: Slots = 1,
+    first_slot: FirstSlot = 0,
+    executor: ExecutorName = "local",
     practice: Annotated[bool, typer.Option("--practice", help="The public tests only.")] = False,
     duels: Annotated[bool, typer.Option(help="Measure performance too.")] = True,
     root: Root = Path(),
 ) -> None:
     """Grade a class. What was graded before is not graded again, so that the same command goes on after a stop."""
-    from grader.batch.scheduler import Terms
-    from grader.cli.batch import run
+    from grader.batch.orders import Terms
+    from grader.cli.batch import Setting, run
 
-    names = [name for item in labs or [] for name in item.split(",") if name]
-    run(submissions, names, root, out, roster, Terms(practice, duels, slots))
+    terms = Terms(practice, duels, slots, first_slot)
+    run(submissions, _split(labs), Setting(root, out, terms, roster, course, executor))
+
+
+@app.command()
+def regrade(
+    labs: LabNames = None,
+    out: Out = Path("reports/batch"),
+    since: Annotated[str, typer.Option(help="Only what was graded since: 2026-11-20, or with a time.")] = "",
+    changed_only: Annotated[
+        bool, typer.Option("--changed-only", help="Only where lab, grader, compiler or machine has changed.")
+    ] = False,
+    best: Annotated[bool, typer.Option("--best", help="The attempt with most points counts.")] = False,
+    latest: Annotated[bool, typer.Option("--latest", help="The latest attempt counts.")] = False,
+    never_lower: Annotated[
+        bool, typer.Option("--never-lower", help="The latest submission counts, at its best result.")
+    ] = False,
+    roster: RosterFile = None,
+    course: CourseFile = None,
+    slots: Slots = 1,
+    first_slot: FirstSlot = 0,
+    executor: ExecutorName = "local",
+    practice: Annotated[bool, typer.Option("--practice", help="The public tests only.")] = False,
+    duels: Annotated[bool, typer.Option(help="Measure performance too.")] = True,
+    root: Root = Path(),
+) -> None:
+    """Grade the submissions of a batch again, and say what changed for whom and why. Nothing is overwritten."""
+    from grader.batch.orders import Terms
+    from grader.cli.batch import Setting
+    from grader.cli.regrade import run
+
+    asked = {"best": best, "latest": latest, "never_lower": never_lower}
+    setting = Setting(root, out, Terms(practice, duels, slots, first_slot), roster, course, executor)
+    run(_split(labs), since, changed_only, [name for name, wanted in asked.items() if wanted], setting)
+
+
+def _split(labs: list[str] | None) -> list[str]:
+    return [name for item in labs or [] for name in item.split(",") if name]
 
 
 @app.command()

@@ -2,43 +2,112 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from grader import result
-from grader.batch import scheduler
-from grader.batch.gradebook import gradebook, students_of
-from grader.batch.intake import Cohort, cohort
-from grader.batch.scheduler import Done, Job, Terms
+from grader.batch import course, executors, intake, outputs, plan, roster, scheduler
+from grader.batch.archives import NotTaken
+from grader.batch.book import Told
+from grader.batch.course import BadCourse, Course
+from grader.batch.executors import ExecutorMissing
+from grader.batch.intake import Cohort
+from grader.batch.orders import Terms
+from grader.batch.plan import Job
+from grader.batch.progress import Progress
+from grader.batch.roster import BadRoster, Roster
 from grader.batch.store import Store
-from grader.cli.say import BAD_COMMAND, stop
-from grader.lab import ContractError, list_labs, load_lab
+from grader.cli.say import BAD_COMMAND, CANNOT_WORK, stop
+from grader.lab import ContractError, Lab, list_labs, load_lab
+from grader.reports.text import one_line
+from grader.result import Result
 
-STORE, GRADEBOOK = "grades.sqlite", "gradebook.csv"
+GO_ON = "stopped; what is graded is kept. The same command goes on from here"
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
 
-def run(folder: Path, names: list[str], root: Path, out: Path, roster: Path | None, terms: Terms) -> None:
-    """Grade what is new in `folder`, and write the gradebook; exit with 1 when something could not be graded."""
-    if terms.slots > 1 and terms.duels:
-        stop("timed tests need the machine alone: --slots 1, or --no-duels", BAD_COMMAND)
+@dataclass(frozen=True)
+class Setting:
+    """What batch and regrade are told alike. `course_file` and `roster_file`: None where there is none."""
+
+    root: Path
+    out: Path
+    terms: Terms
+    roster_file: Path | None = None
+    course_file: Path | None = None
+    executor: str = "local"
+
+
+def run(folder: Path, names: list[str], setting: Setting) -> None:
+    """Grade what is new in `folder`, and write everything; exit with 1 when something could not be graded."""
     console = Console(highlight=False)
+    labs = labs_of(names, setting.root)
+    rules, students = rules_of(setting), roster_of(setting)
     try:
-        labs = {name: load_lab(name, root.resolve()) for name in names or list_labs(root.resolve())}
-        handed_in = cohort(folder, list(labs.values()), out / "work")
-        students = students_of(roster.read_text(encoding="utf-8-sig")) if roster else []
-    except (ContractError, ValueError) as error:
-        stop(str(error), BAD_COMMAND)
+        handed_in = intake.cohort(folder, list(labs.values()), setting.out / "work", students)
+        _show(handed_in, console)
+        place = executors.place(setting.executor, plan.here())
+        jobs = plan.jobs(handed_in.found, labs, setting.terms, place, (setting.out / "work").resolve())
+    except NotTaken as error:
+        stop(f"{folder} {error}", BAD_COMMAND)
     except OSError as error:
         stop(f"cannot be read: {error}", BAD_COMMAND)
-    _show(handed_in, console)
-    with Store(out / STORE) as store:
-        failed = _grade(scheduler.jobs(handed_in.found, labs, terms), store, root, terms, console)
-        book = gradebook(students, list(labs), store.latest(), failed)
-    result.write_atomically(out / GRADEBOOK, book)
-    console.print(Text(f"{out / GRADEBOOK}: {len(book.splitlines()) - 1} students"), soft_wrap=True)
+    except RuntimeError as error:
+        stop(str(error))
+    with opened(setting.out) as store:
+        number = store.begin_run("batch")
+        failed = grade(jobs, store, number, setting, console)
+        unknown = [(item.name, item.reason) for item in handed_in.unknown]
+        told = Told(list(labs), outputs.now(), handed_in.layout, failed, unknown)
+        finish(store, labs, rules, students, told, setting, console)
     raise SystemExit(1 if failed else 0)
+
+
+def labs_of(names: Sequence[str], root: Path) -> dict[str, Lab]:
+    """The labs of these names, all of the course for none."""
+    try:
+        return {name: load_lab(name, root.resolve()) for name in names or list_labs(root.resolve())}
+    except ContractError as error:
+        stop(str(error), BAD_COMMAND)
+
+
+def rules_of(setting: Setting) -> Course:
+    """The course's rules: of the file that was named, else of course.yaml beside labs/."""
+    file = setting.course_file or setting.root / "course.yaml"
+    if setting.course_file is None and not file.is_file():
+        return Course()
+    try:
+        return course.read(file)
+    except (BadCourse, OSError) as error:
+        stop(str(error), BAD_COMMAND)
+
+
+def roster_of(setting: Setting) -> Roster:
+    """The students of the roster; an empty one knows nobody."""
+    try:
+        return roster.read(setting.roster_file) if setting.roster_file else Roster()
+    except (BadRoster, OSError) as error:
+        stop(str(error), BAD_COMMAND)
+
+
+@contextlib.contextmanager
+def _told_kindly(file: Path):  # type: ignore[no-untyped-def]
+    try:
+        yield
+    except (sqlite3.DatabaseError, RuntimeError) as error:
+        stop(f"{file}: {error}", CANNOT_WORK)
+
+
+def opened(out: Path) -> Store:
+    """The store below `out`."""
+    with _told_kindly(out / outputs.STORE):
+        return Store(out / outputs.STORE)
 
 
 def _show(handed_in: Cohort, console: Console) -> None:
@@ -47,36 +116,67 @@ def _show(handed_in: Cohort, console: Console) -> None:
     for item in handed_in.found:
         by_lab[item.lab] = by_lab.get(item.lab, 0) + 1
     counts = ", ".join(f"{count} of {lab}" for lab, count in by_lab.items()) or "none"
-    console.print(Text(f"Submissions: {counts}"), soft_wrap=True)
+    console.print(Text(f"Recognised: {handed_in.layout}. Submissions: {counts}"), soft_wrap=True)
     for other in handed_in.unknown:
-        console.print(Text(f"  ? {other.name}: {other.reason}", "yellow"), soft_wrap=True)
+        line = f"  ? {one_line(other.name)}: {one_line(other.reason)}"
+        console.print(Text(line, "yellow"), soft_wrap=True)
 
 
-def _grade(
-    jobs: list[Job], store: Store, root: Path, terms: Terms, console: Console
+def grade(
+    jobs: Sequence[Job], store: Store, number: int, setting: Setting, console: Console
 ) -> dict[tuple[str, str], str]:
-    """Grade what has no result yet; why some of it could not be, by (student, lab)."""
+    """Grade what has no result yet, in run `number`; why some of it could not be, by (student, lab)."""
+    todo = []
     for job in jobs:
+        if job.files:
+            store.keep_files(job.pieces.submission, job.files)
         if store.has(job.key):
-            store.own(job.key, list(job.owners))
-    todo = [job for job in jobs if not store.has(job.key)]
+            store.own(job.key, job.owners, number)
+        else:
+            todo.append(job)
     console.print(Text(f"{len(jobs) - len(todo)} graded before, {len(todo)} to grade"), soft_wrap=True)
     failed: dict[tuple[str, str], str] = {}
+    by_key = {job.key: job for job in todo}
+    root = setting.root.resolve()
+    orders = [job.order(root, setting.terms) for job in todo]
+    progress = Progress(console, todo, len(jobs) - len(todo), setting.terms.slots)
     try:
-        for number, done in enumerate(scheduler.graded(todo, root, terms), 1):
-            if done.result is not None:
-                store.add(done.job.key, done.result, list(done.job.owners))
-            else:
-                failed.update(dict.fromkeys(done.job.owners, done.reason))
-            console.print(_line(number, len(todo), done), soft_wrap=True)
+        with progress, executors.hands(setting.executor, setting.terms, progress.told) as hands:
+            for answer in scheduler.answers(orders, hands):
+                job, result = by_key[answer.key], _document(answer.document)
+                if result is not None:
+                    store.add(job.key, job.pieces, result, job.owners, number)
+                else:
+                    owners = ((owner.student, owner.lab) for owner in job.owners)
+                    failed.update(dict.fromkeys(owners, answer.reason))
+                progress.ended(answer, result)
     except KeyboardInterrupt:
-        stop("stopped; what is graded is kept, and the same command goes on from here")
+        stop(GO_ON, INTERRUPTED)
+    except ExecutorMissing as error:
+        stop(str(error), BAD_COMMAND)
     return failed
 
 
-def _line(number: int, total: int, done: Done) -> Text:
-    names = ", ".join(student for student, _ in done.job.owners)
-    if done.result is None:
-        return Text(f"– [{number}/{total}] {names}  {done.job.lab}  not graded: {done.reason}", "yellow")
-    score = f"{done.result.score:g} / {done.result.judged_max:g}"
-    return Text(f"✓ [{number}/{total}] {names}  {done.job.lab}  {score}")
+def _document(text: str) -> Result | None:
+    return Result.model_validate_json(text) if text else None
+
+
+def finish(
+    store: Store,
+    labs: Mapping[str, Lab],
+    rules: Course,
+    students: Roster,
+    told: Told,
+    setting: Setting,
+    console: Console,
+) -> None:
+    """Write all that a batch leaves behind, and say where it is."""
+    try:
+        written = outputs.write(setting.out, store, labs, rules, students, told)
+    except OSError as error:
+        stop(f"cannot be written: {error}")
+    except KeyboardInterrupt:
+        stop(GO_ON, INTERRUPTED)
+    console.print(
+        Text(f"{setting.out}: {written.students} students in {', '.join(written.files)}"), soft_wrap=True
+    )

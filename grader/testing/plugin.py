@@ -5,6 +5,7 @@ pytest runs in the trusted process; the submission never does.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import traceback
@@ -63,6 +64,8 @@ class GradingPlugin:
     only: tuple[str, ...] = ()
     """Run only the tests of these names: as shown, or the function's, with or without its case. None: all."""
     with_performance: bool = True
+    alone: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+    """Entered around every test that fights a duel: nobody else uses the machine meanwhile."""
     tests: list[TestResult] = field(default_factory=list)
     duels: list[Duel] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -100,13 +103,26 @@ class GradingPlugin:
         """pytest ends quietly after Ctrl-C, and what has run until then is no result."""
         self.interrupted = type(excinfo.value) is KeyboardInterrupt
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """A timed test has the machine alone, also while its reference starts and its sizes are chosen."""
+        timed = "duel" in getattr(item, "fixturenames", ()) and self._gate_reason(item) is None
+        with self.alone() if timed else contextlib.nullcontext():
+            return (yield)
+
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         self.listener.running(shown_name(item.name))
         if _mark(item, "category", "") == PERFORMANCE and not self.only:
             self._needs_hardware()
-            reason = scoring.gate_reason(self.tests, self.subject.lab.gate.correctness)
-            if reason is not None:
-                raise CheckFailed(f"not measured yet. {reason}")
+        reason = self._gate_reason(item)
+        if reason is not None:
+            raise CheckFailed(f"not measured yet. {reason}")
+
+    def _gate_reason(self, item: pytest.Item) -> str | None:
+        """Why a test of the performance is not run yet; None for all that may run."""
+        if _mark(item, "category", "") != PERFORMANCE or self.only:
+            return None
+        return scoring.gate_reason(self.tests, self.subject.lab.gate.correctness)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -5,44 +5,106 @@ import io
 
 import pytest
 
-from grader.batch.gradebook import gradebook, students_of
+from grader.batch.course import Course
+from grader.batch.gradebook import canvas, gradebook, moodle, moodle_worksheet
+from grader.batch.policy import Counted
+from grader.batch.roster import roster
 from grader.batch.store import Attempt
 
-ADA = Attempt("ada", "gemm_cpu", "k", "2026-01-01T00:00:00Z", 53.3, 86, 68)
+AT = "2026-01-01T00:00:00Z"
+
+
+def attempt(student, score=53.3):
+    return Attempt(1, 1, student, "gemm_cpu", "k", "s", AT, "", score, 86, 68)
+
+
+COUNTS = {("ada", "gemm_cpu"): Counted(attempt("ada"), 53.3)}
+
+
+def read(text):
+    return list(csv.reader(io.StringIO(text)))
 
 
 def rows(*arguments):
-    return list(csv.reader(io.StringIO(gradebook(*arguments))))
-
-
-@pytest.mark.parametrize(
-    ("roster", "students"),
-    [
-        ("username,name\nada,Ada\nbob,Bob\n", ["ada", "bob"]),
-        ("identifier,github_username,github_id,name\nx1,ada,1,Ada\nx2,bob,2,Bob\n", ["ada", "bob"]),
-        ("matriculation\n17\n18\n\n", ["17", "18"]),
-    ],
-)
-def test_rosters_of_several_kinds(roster, students):
-    assert students_of(roster) == students
-
-
-def test_a_roster_without_students_is_told():
-    with pytest.raises(ValueError, match="no students"):
-        students_of("username\n")
+    return read(gradebook(*arguments))
 
 
 def test_a_student_without_a_submission_is_a_row():
-    table = rows(["ada", "bob"], ["gemm_cpu"], [ADA], {})
-    assert table[1] == ["ada", "53.30", "86", "68", "some points wait for another run"]
-    assert table[2] == ["bob", "", "", "", "nothing handed in"]
+    table = rows(["ada", "bob"], ["gemm_cpu"], COUNTS, {})
+    assert table[1] == ["ada", "53.30", "86", "68", "some points wait for another run", "53.30"]
+    assert table[2] == ["bob", "", "", "", "nothing handed in", ""]
 
 
 def test_what_could_not_be_graded_is_no_zero():
-    table = rows([], ["gemm_cpu"], [], {("eve", "gemm_cpu"): "the disk is full"})
-    assert table[1] == ["eve", "", "", "", "not graded: the disk is full"]
+    table = rows([], ["gemm_cpu"], {}, {("eve", "gemm_cpu"): "the disk is full"})
+    assert table[1] == ["eve", "", "", "", "not graded: the disk is full", ""]
 
 
 @pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)"])
 def test_no_cell_is_a_formula(name):
-    assert rows([name], ["gemm_cpu"], [], {})[1][0] == f"'{name}"
+    assert rows([name], ["gemm_cpu"], {}, {})[1][0] == f"'{name}"
+
+
+CANVAS = """Student,ID,SIS User ID,SIS Login ID,Section,Lab 1 (77)
+    Points Possible,,,,,86
+"Lovelace, Ada",101,s1,ada,Mon,
+"Student, Test",102,s2,bob,Mon,
+"""
+
+
+def canvas_rules(rows):
+    """What Canvas' importer (lib/gradebook_importer.rb) asks of a file: where its student columns end, and numbers."""
+    header = rows[0]
+    section = header.index("Section")
+    assert len(header) > 3 and header[0] == "Student" and header[1] == "ID"
+    assert set(header[2:section]) <= {"SIS User ID", "SIS Login ID", "Integration ID", "Root Account"}
+    assert "Points Possible" in rows[1][0]
+    assert all(len(row) == len(header) for row in rows)
+    for row in rows[1:]:
+        assert all(cell == "" or float(cell) >= 0 for cell in row[section + 1 :])
+        assert not any("," in cell for cell in row[section + 1 :])
+    return section
+
+
+def test_canvas_gets_its_own_columns_back_and_the_points_of_each_lab():
+    course = Course.model_validate({"labs": {"gemm_cpu": {"canvas": "Lab 1 (77)"}}})
+    table = read(canvas(roster(CANVAS), ["gemm_cpu", "gemv_simd"], course, COUNTS))
+    section = canvas_rules(table)
+    assert table[0][section + 1 :] == ["Lab 1 (77)"]  # a lab that nobody handed in makes no column
+    assert table[1][section + 1] == "86"
+    assert table[2] == ["Lovelace, Ada", "101", "s1", "ada", "Mon", "53.30"]
+    assert table[3][-1] == ""  # an empty cell changes nothing in Canvas
+
+
+def test_canvas_without_its_own_roster_matches_by_login():
+    table = read(canvas(roster("username,name\nada,Ada\n"), ["gemm_cpu"], Course(), COUNTS))
+    canvas_rules(table)
+    assert dict(zip(table[0], table[2], strict=True))["SIS Login ID"] == "ada"
+
+
+def test_moodle_gets_a_grade_wherever_there_is_feedback():
+    text = "username,Email address\nada,ada@x.org\nbob,bob@x.org\n"
+    table = read(moodle(roster(text), ["gemm_cpu"], Course(), COUNTS))
+    assert table[0] == ["Email address", "gemm_cpu", "gemm_cpu feedback"]
+    assert table[1][:2] == ["ada@x.org", "53.30"] and table[1][2]
+    assert table[2] == ["bob@x.org", "", ""]  # feedback without a grade would wipe it
+
+
+WORKSHEET = """Identifier,Full name,Email address,Status,Grade,Maximum grade,Last modified (grade),Feedback comments
+Participant 17,Ada Lovelace,ada@x.org,Submitted,,86.00,-,
+Participant 18,Bob,bob@x.org,No submission,,86.00,-,
+"""
+
+
+def test_moodles_worksheet_comes_back_with_grades_and_nothing_else_changed():
+    counts = {("Participant 17", "gemm_cpu"): Counted(attempt("Participant 17"), 53.3)}
+    before = list(csv.DictReader(io.StringIO(WORKSHEET)))
+    after = list(csv.DictReader(io.StringIO(moodle_worksheet(roster(WORKSHEET), "gemm_cpu", counts))))
+    assert after[0]["Grade"] == "53.30" and after[0]["Feedback comments"]
+    assert after[1] == before[1]
+    kept = [name for name in before[0] if name not in ("Grade", "Feedback comments")]
+    assert [after[0][name] for name in kept] == [before[0][name] for name in kept]
+
+
+def test_a_roster_of_another_kind_makes_no_worksheet():
+    assert moodle_worksheet(roster("username\nada\n"), "gemm_cpu", COUNTS) is None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.batch import intake
+from grader.batch import archives
 from grader.batch.intake import cohort
 from grader.lab import load_lab
 
@@ -141,7 +141,7 @@ def test_links_and_devices_in_an_archive_are_passed_over(class_):
 
 
 def test_a_bomb_is_refused_before_it_is_on_the_disk(class_, monkeypatch):
-    monkeypatch.setattr(intake, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(archives, "OF_STUDENT", archives.Most(100, 1 << 20))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("gemm.c", bytes(8 << 20))

@@ -1,0 +1,144 @@
+"""How fast is a class graded, and where does the time go? `python benchmarks/scale.py [--students 500] [--slots 2]`.
+
+Makes a class of gemm_cpu from rungs, mutants and cheats, grades it by practice tests without duels, and prints
+submissions a minute, the share of the slots' time that is neither compiling nor student code, and the memory of the
+batch process at every tenth of the way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from contextlib import ExitStack
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+import cohort  # noqa: E402
+
+from grader.batch import intake, outputs, plan, policy, scheduler, worker  # noqa: E402
+from grader.batch.book import Told  # noqa: E402
+from grader.batch.course import Course  # noqa: E402
+from grader.batch.orders import Order, Terms  # noqa: E402
+from grader.batch.roster import read  # noqa: E402
+from grader.batch.store import Store  # noqa: E402
+from grader.lab import load_lab  # noqa: E402
+from grader.result import Result  # noqa: E402
+
+COSTS = "GRADER_BENCHMARK_COSTS"
+
+
+def measured_worker() -> None:
+    """A worker that writes what each of its gradings spent on what, a line for each, to the file in the environment."""
+    from where_the_time_goes import timed
+
+    original = worker._grade
+
+    def grade(order: Order, slot: int, teller: worker.Teller) -> str:
+        spent: dict[str, float] = defaultdict(float)
+        begin = time.perf_counter()
+        with timed(spent):
+            document = original(order, slot, teller)
+        spent["TOTAL"] = time.perf_counter() - begin
+        with Path(os.environ[COSTS]).open("a") as file:
+            file.write(json.dumps(spent) + "\n")
+        return document
+
+    worker._grade = grade
+    worker.main()
+
+
+def memory_mib() -> float:
+    """What this process holds in memory now."""
+    fields = Path("/proc/self/statm").read_text().split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--students", type=int, default=500)
+    parser.add_argument("--slots", type=int, default=2)
+    parser.add_argument("--first-slot", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="keep the class and its grades here")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        measured_worker()
+        return
+    folder = arguments.out or Path(tempfile.mkdtemp())
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ[COSTS] = str(folder / "costs.jsonl")
+    lab = load_lab("gemm_cpu", ROOT)
+    terms = Terms(practice=True, duels=False, slots=arguments.slots, first_slot=arguments.first_slot)
+    cohort.make(folder / "class", lab, arguments.students, 1)
+    began = time.perf_counter()
+    handed_in = intake.cohort(folder / "class", [lab], folder / "work")
+    jobs = plan.jobs(handed_in.found, {lab.id: lab}, terms, plan.here(), folder / "work")
+    intake_s = time.perf_counter() - began
+    print(f"{len(handed_in.found)} submissions, {len(jobs)} different, taken in {intake_s:.1f} s", flush=True)
+    by_key, memory = {job.key: job for job in jobs}, []
+    command = (sys.executable, str(Path(__file__).resolve()), "--worker")
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(folder / "grades.sqlite"))
+        run = store.begin_run("batch")
+        hands = stack.enter_context(scheduler.local(terms, command=command))
+        began = time.perf_counter()
+        failed = 0
+        for number, answer in enumerate(
+            scheduler.answers([job.order(ROOT, terms) for job in jobs], hands), 1
+        ):
+            job = by_key[answer.key]
+            if answer.document:
+                store.keep_files(job.pieces.submission, job.files)
+                store.add(job.key, job.pieces, Result.model_validate_json(answer.document), job.owners, run)
+            else:
+                failed += 1
+                print(f"not graded: {[owner.student for owner in job.owners]}: {answer.reason}", flush=True)
+            if number % max(1, len(jobs) // 10) == 0:
+                memory.append(memory_mib())
+                print(
+                    f"  {number:4} graded, {time.perf_counter() - began:6.1f} s, {memory[-1]:.0f} MiB",
+                    flush=True,
+                )
+        grading_s = time.perf_counter() - began
+        began = time.perf_counter()
+        outputs.write(
+            folder,
+            store,
+            {lab.id: lab},
+            Course(),
+            read(folder / "class-roster.csv"),
+            Told([lab.id], outputs.now()),
+        )
+        outputs_s = time.perf_counter() - began
+        graded = len(policy.counted(store.attempts(), Course()))
+    costs = [json.loads(line) for line in (folder / "costs.jsonl").read_text().splitlines()]
+    spent: dict[str, float] = defaultdict(float)
+    for cost in costs:
+        for name, seconds in cost.items():
+            spent[name] += seconds
+    slots_s = grading_s * arguments.slots
+    useful = spent["compiling"] + spent["student code"] + spent["simulation"]
+    print(f"{graded} students graded, {failed} not, {len(handed_in.unknown)} not recognised")
+    print(
+        f"{60 * len(jobs) / grading_s:.1f} submissions a minute on {arguments.slots} slots ({grading_s:.1f} s)"
+    )
+    print(f"outputs for all of them in {outputs_s:.1f} s; memory {memory[0]:.0f} to {memory[-1]:.0f} MiB")
+    print(f"share of the slots' time that is neither compiling nor student code: {1 - useful / slots_s:.1%}")
+    spent["outside of gradings (forks, waiting for work, the batch itself)"] = slots_s - spent["TOTAL"]
+    for name, seconds in sorted(spent.items(), key=lambda item: -item[1]):
+        if name != "TOTAL":
+            print(f"  {seconds / len(costs):7.3f} s a submission  {seconds / slots_s:6.1%}  {name}")
+    if arguments.out is None:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Parsl's HighThroughputExecutor, here or through Slurm, set so that whatever dies ends as a retry or a clear failure.
+
+The settings and what each of them cures were found by killing everything there is: workers, blocks, the interchange
+and this process. Slurm's options come from the environment: GRADER_SLURM_PARTITION, _ACCOUNT, _CORES (per grading),
+_WALLTIME, _OPTIONS (more #SBATCH lines), _INIT (shell commands on the node), and GRADER_PARSL_ADDRESS.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from grader.batch.orders import Terms
+from grader.batch.scheduler import Hands, grade_alone
+
+_HEARTBEAT_S, _SILENT_S = 2, 10
+"""A worker that died is noticed after the second of them; Parsl's own 30 s and 120 s let a class wait."""
+
+_END_S = 60.0
+
+
+def machine() -> str:
+    """The kind of machine that results of the cluster belong to."""
+    return f"slurm partition {_set('SLURM_PARTITION', 'default')}"
+
+
+@contextlib.contextmanager
+def hands(name: str, terms: Terms) -> Iterator[Hands]:
+    """Workers of Parsl. At the end of the block, and when this process dies, all of them are gone."""
+    import parsl
+    from parsl.concurrent import ParslPoolExecutor
+
+    with tempfile.TemporaryDirectory(prefix="parsl-", dir=_set("PARSL_FOLDER", "") or None) as folder:
+        config = _config(name, terms, folder)
+        kernel = parsl.load(config)
+        try:
+            pool = ParslPoolExecutor(dfk=kernel)
+            yield Hands(pool, grade_alone, 2 * terms.slots, lambda: _trouble(config.executors[0]))
+        finally:
+            # Without its interchange Parsl waits for ever, also at its end.
+            ending = threading.Thread(target=kernel.cleanup, daemon=True)
+            ending.start()
+            ending.join(_END_S)
+            parsl.clear()
+
+
+def _config(name: str, terms: Terms, folder: str) -> Any:
+    """Parsl's configuration for so many gradings at a time."""
+    from parsl.config import Config
+    from parsl.executors import HighThroughputExecutor
+
+    executor = HighThroughputExecutor(
+        label="grade",
+        address=_set("PARSL_ADDRESS", "127.0.0.1"),
+        heartbeat_period=_HEARTBEAT_S,
+        heartbeat_threshold=_SILENT_S,
+        block_error_handler=False,  # or one lost block spoils the executor for good
+        prefetch_capacity=0,  # a waiting worker takes what a busy one would have kept
+        # Otherwise interchange, workers and jobs outlive a killed batch for ever.
+        interchange_launch_cmd=["setpriv", "--pdeathsig", "KILL", "interchange.py"],
+        **(_here(terms) if name == "parsl" else _slurm(terms)),
+    )
+    return Config(
+        executors=[executor],
+        retries=1,
+        usage_tracking=0,
+        strategy="simple",
+        strategy_period=1,
+        max_idletime=1e9,
+        run_dir=folder,
+        initialize_logging=False,
+    )
+
+
+def _here(terms: Terms) -> dict[str, Any]:
+    """Workers on this machine. They are not tied to cores: a timed test has the machine alone anyway."""
+    from parsl.providers import LocalProvider
+
+    return {
+        "max_workers_per_node": terms.slots,
+        "cores_per_worker": 1e-6,
+        "provider": LocalProvider(  # type: ignore[no-untyped-call]
+            init_blocks=1, min_blocks=1, max_blocks=1
+        ),
+    }
+
+
+def _slurm(terms: Terms) -> dict[str, Any]:
+    """A Slurm job for each grading at a time; Slurm gives it its cores and its GPU."""
+    from parsl.launchers import SimpleLauncher
+    from parsl.providers import SlurmProvider
+
+    cores = int(_set("SLURM_CORES", "1"))
+    provider = SlurmProvider(
+        partition=_set("SLURM_PARTITION", "") or None,
+        account=_set("SLURM_ACCOUNT", "") or None,
+        nodes_per_block=1,
+        cores_per_node=cores,
+        exclusive=False,
+        init_blocks=terms.slots,
+        min_blocks=terms.slots,
+        max_blocks=terms.slots,
+        launcher=SimpleLauncher(),
+        walltime=_set("SLURM_WALLTIME", "08:00:00"),
+        scheduler_options=_set("SLURM_OPTIONS", ""),
+        worker_init=_set("SLURM_INIT", ""),
+    )
+    return {"max_workers_per_node": 1, "cores_per_worker": cores, "provider": provider}
+
+
+def _trouble(executor: Any) -> str:
+    """The interchange is the one process whose death Parsl does not notice: tasks would wait for ever."""
+    process = getattr(executor, "interchange_proc", None)
+    if process is not None and process.poll() is not None:
+        return "Parsl's interchange died; the same command tries again"
+    return ""
+
+
+def _set(name: str, default: str) -> str:
+    return os.environ.get(f"GRADER_{name}", default)
