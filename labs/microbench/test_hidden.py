@@ -668,7 +668,7 @@ def test_a_load_that_is_claimed_was_made(chased, size):
 )
 def test_a_chase_misses_where_it_should(chased, size, level, low, high):
     """A simulated first cache of 32 KiB and a last one of 4 MiB: a ring that fits hits, a larger one misses."""
-    stat, counted = chased(size)
+    _, counted = chased(size)
     misses = counted.d1_misses if level == "d1" else counted.ll_misses
     check(counted.accesses > 0, "mb_chase did not call mb_chase_run")
     share = misses / counted.accesses
