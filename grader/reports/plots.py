@@ -182,7 +182,7 @@ def roofline(duels: Sequence[Duel]) -> Markup:
 
 def series(drawn: Series) -> Markup:
     """Lines of points with both axes logarithmic, powers of two marked on them: latency over size, say. Points of the
-    first line are dots; each line's name stands at its end."""
+    first line are dots; names stand in the upper left, where a rising line leaves room."""
     everywhere = [point for line in drawn.lines.values() for point in line]
     low_x, high_x = _bounds([x for x, _ in everywhere])
     low_y, high_y = _bounds([y for _, y in everywhere])
@@ -205,15 +205,17 @@ def series(drawn: Series) -> Markup:
             _line("grid", left, y(value), right, y(value)),
             _end("number", left - 9, y(value) + 4, _short(value)),
         ]
-    below = float(top)
     for number, (name, points) in enumerate(drawn.lines.items()):
         places = " ".join(f"{x(a)},{y(b)}" for a, b in points)
         parts.append(Markup('<polyline class="trace t{}" points="{}"/>').format(number, places))
         if number == 0:
             dot = Markup('<circle class="ratio" cx="{}" cy="{}" r="2.5"/>')
             parts += [dot.format(x(a), y(b)) for a, b in points]
-        below = max(below + 15, min(y(points[-1][1]) - 8, bottom - 8))
-        parts.append(_end("value", right, below, one_line(name, 40)))
+        row = top + 26 + 18 * number
+        parts += [
+            _line(f"trace t{number}", left + 8, row, left + 34, row),
+            _start("value", left + 42, row + 4, one_line(name, 40)),
+        ]
     parts += [
         _end("number", right, bottom + 34, _axis(drawn.x.label, drawn.x.unit)),
         _start("number", left + 6, top + 4, _axis(drawn.y.label, drawn.y.unit)),

@@ -28,6 +28,15 @@ class Profile:
     branch: tuple[float, float]
     """ns with a random pattern, and with a sorted one."""
 
+    def stairs(self) -> list[tuple[int, float]]:
+        """The levels as a line: each begins at the size behind the end of the one before."""
+        corners: dict[int, float] = {}
+        first = self.sizes[0]
+        for end, ns in self.levels:
+            corners |= {first: ns, end: ns}
+            first = next((size for size in self.sizes if size > end), end)
+        return sorted(corners.items())
+
 
 def read(text: bytes) -> Profile:
     """Read a report. Raises CheckFailed naming the field that is wrong."""

@@ -12,7 +12,8 @@ import itertools
 import numpy as np
 import pytest
 
-from grader.testing import CheckFailed, assert_same, category, check, must, points, variant
+from grader.testing import CheckFailed, NotJudged, assert_same, category, check, must, points, variant
+from grader.testing.simulation import Cache
 from labs.microbench import clock, oracle, profile
 from labs.microbench.clock import Event, check_said, overhead, repetitions, timed
 from labs.microbench.oracle import COPY, PERIODIC, RANDOM, READ, REPS, SORTED, TRIAD, WRITE, said
@@ -615,13 +616,21 @@ def test_increments_add_up(library):
 @pytest.fixture(scope="session")
 def chased(simulate):
     """`chased(size)`: mb_chase with a random ring on a simulated CPU: what it says, and what mb_chase_run did."""
-    made = {}
+    made, cache = {}, Cache(d1=(32 << 10, 8, LINE), ll=(4 << 20, 16, LINE))
 
     def chase(size: int):
-        if size not in made:
+        for _ in range(3):
+            if size in made:
+                break
             stat = simulate.struct("mb_stat")
-            counts = simulate.call("mb_chase", size, LINE, 1, 20_000, stat, inside="mb_chase_run")
-            made[size] = said(stat), counts
+            counts = simulate.call(
+                "mb_chase", size, LINE, 1, 300_000, stat, cache=cache, inside="mb_chase_run"
+            )
+            check(stat.iters > 0, "mb_chase does not say how many loads it made", case=f"{size >> 10} KiB")
+            if stat.iters >= 1000:  # else an interruption has ended its calibration
+                made[size] = said(stat), counts
+        if size not in made:
+            raise NotJudged("the machine is so busy that mb_chase could not calibrate")
         return made[size]
 
     return chase
@@ -651,22 +660,22 @@ def test_a_load_that_is_claimed_was_made(chased, size):
     ("size", "level", "low", "high"),
     [
         (8 << 10, "d1", 0.0, 0.05),
-        (64 << 10, "d1", 0.4, 1.01),
+        (64 << 10, "d1", 0.8, 1.01),
         (64 << 10, "ll", 0.0, 0.05),
-        (16 << 20, "ll", 0.85, 1.01),
+        (16 << 20, "ll", 0.6, 1.01),
     ],
     ids=["8 KiB fit L1", "64 KiB do not", "64 KiB fit the last cache", "16 MiB do not"],
 )
 def test_a_chase_misses_where_it_should(chased, size, level, low, high):
-    """A simulated first cache of 32 KiB and a last one of 1 MiB: a ring that fits hits, a larger one misses."""
-    stat, counted = chased(size)
+    """A simulated first cache of 32 KiB and a last one of 4 MiB: a ring that fits hits, a larger one misses."""
+    _, counted = chased(size)
     misses = counted.d1_misses if level == "d1" else counted.ll_misses
-    check(stat.iters > 0 and counted.accesses > 0, "mb_chase did not call mb_chase_run")
+    check(counted.accesses > 0, "mb_chase did not call mb_chase_run")
     share = misses / counted.accesses
     check(
         low <= share <= high,
         "the ring is not as large as it should be",
-        case=f"{size >> 10} KiB, {'first cache of 32 KiB' if level == 'd1' else 'last cache of 1 MiB'}",
+        case=f"{size >> 10} KiB, {'first cache of 32 KiB' if level == 'd1' else 'last cache of 4 MiB'}",
         expected=f"{low:g} to {high:g} misses for each load",
         got=f"{share:.3f}",
         why="All nodes in one cycle; and each repetition goes on where the one before has stopped.",

@@ -297,10 +297,9 @@ def test_the_report_keeps_to_its_schema(library, ask, report, keep_series):
         expected=mine,
         got=found.levels,
     )
-    steps = [(size, level) for size, level in found.levels]
     keep_series(
         "Latency over size",
         x=("bytes in the ring", "bytes"),
         y=("a random load", "ns"),
-        lines={"latency": list(zip(sizes, ns, strict=True)), "levels": steps},
+        lines={"latency": list(zip(sizes, ns, strict=True)), "levels": found.stairs()},
     )
