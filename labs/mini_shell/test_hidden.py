@@ -1220,7 +1220,7 @@ def test_messages(shell):
 
 
 def _begin(terminal, line):
-    """Run a line that prints nothing; afterwards the shell has read it. (What it has not read, Ctrl-C would discard.)"""
+    """Run a line that prints nothing. Afterwards the shell has read it: what it has not read, Ctrl-C would discard."""
     terminal.line(f"args go; {line}")
     terminal.expect(r"\[go\]\s+1\r\n", "what the first command of the line prints")
 
