@@ -60,17 +60,15 @@ def explained(difference: Difference, why: str = "") -> CheckFailed:
     """The difference, with both answers side by side."""
     (status, output, files), (our_status, our_output, our_files) = difference.expected, difference.got
     if our_status == STOPPED:
-        what, expected, got = "that it does not end differs", f"it ends with status {status}", "stopped"
+        what, expected, got = "it did not end", f"the end, with status {status}", "stopped"
     elif output != our_output:
-        what, expected, got = "the output differs", shown(output), shown(our_output)
+        what, expected, got = "the output differs from that of real shells", shown(output), shown(our_output)
     elif status != our_status:
-        what, expected, got = "the exit status differs", str(status), str(our_status)
+        what, expected, got = "the exit status differs from that of real shells", str(status), str(our_status)
     else:
         theirs, ours = sorted(set(files) - set(our_files)), sorted(set(our_files) - set(files))
-        what, expected, got = "the files differ", listed(theirs), listed(ours)
-    return CheckFailed(
-        f"{what} from that of real shells", case=difference.script, expected=expected, got=got, why=why
-    )
+        what, expected, got = "the files differ from those of real shells", listed(theirs), listed(ours)
+    return CheckFailed(what, case=difference.script, expected=expected, got=got, why=why)
 
 
 def lines(text: str) -> list[str]:
