@@ -262,6 +262,11 @@ class GradingPlugin:
         return keep
 
     @pytest.fixture
+    def failed_before(self) -> int:
+        """How many tests of this run have failed so far: a long search may be shorter when there is enough to mend."""
+        return sum(test.status == "failed" for test in self.tests)
+
+    @pytest.fixture
     def evidence(self, request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         """`evidence("the loop of gemv_f32", listing)`: shown in the report, whether the test passes or not."""
 

@@ -27,7 +27,7 @@ def draw(number: int, count: int) -> list[str]:
 
     @seed(number)
     @_settings(2 * count, (Phase.generate,))
-    @given(scripts())
+    @given(scripts(number))
     def keep(script: str) -> None:
         if len(found) < count:
             found[script] = None
@@ -93,7 +93,7 @@ def shrunk(program: Program, model: Callable[[str], Program], number: int, first
 
     @seed(number)
     @_settings(20000, (Phase.generate, Phase.shrink))
-    @given(scripts())
+    @given(scripts(number))
     def smaller(script: str) -> None:
         nonlocal best
         if script not in known:

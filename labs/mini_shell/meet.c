@@ -27,8 +27,10 @@ int main(int argc, char **argv)
         return 65;
     close(mark);
     for (int waited = 0; marks(argv[2]) < atoi(argv[1]); waited++) {
-        if (waited == 500)
-            return 66; /* the others have not come in five seconds */
+        if (waited == 1000) { /* the others have not come in ten seconds, and are to find nobody either */
+            unlink(path);
+            return 66;
+        }
         usleep(10000);
     }
     return 0;

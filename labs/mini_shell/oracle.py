@@ -10,12 +10,16 @@ from grader.runner.programs import Ended
 from grader.testing import CheckFailed, Program
 
 MODELS = ("dash", "bash", "busybox")
+STOPPED = -1
+"""Instead of an exit status: it did not end in time, or printed without end."""
+
 Answer = tuple[int, bytes, tuple[tuple[str, bytes], ...]]
 
 
 def answer(ended: Ended) -> Answer:
     """What is compared: exit status, standard output, and the files in the working folder afterwards."""
-    return ended.status, ended.stdout, tuple(sorted(ended.files.items()))
+    status = STOPPED if ended.timed_out or ended.flooded else ended.status
+    return status, ended.stdout, tuple(sorted(ended.files.items()))
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,16 @@ def run(program: Program, script: str, how: Mapping[str, object]) -> Ended:
 def explained(difference: Difference, why: str = "") -> CheckFailed:
     """The difference, with both answers side by side."""
     (status, output, files), (our_status, our_output, our_files) = difference.expected, difference.got
-    if output != our_output:
-        what, expected, got = "the output differs", shown(output), shown(our_output)
+    if our_status == STOPPED:
+        what, expected, got = "it did not end", f"the end, with status {status}", "stopped"
+    elif output != our_output:
+        what, expected, got = "the output differs from that of real shells", shown(output), shown(our_output)
     elif status != our_status:
-        what, expected, got = "the exit status differs", str(status), str(our_status)
+        what, expected, got = "the exit status differs from that of real shells", str(status), str(our_status)
     else:
         theirs, ours = sorted(set(files) - set(our_files)), sorted(set(our_files) - set(files))
-        what, expected, got = "the files differ", listed(theirs), listed(ours)
-    return CheckFailed(
-        f"{what} from that of real shells", case=difference.script, expected=expected, got=got, why=why
-    )
+        what, expected, got = "the files differ from those of real shells", listed(theirs), listed(ours)
+    return CheckFailed(what, case=difference.script, expected=expected, got=got, why=why)
 
 
 def lines(text: str) -> list[str]:

@@ -6,12 +6,12 @@ is writing, and what goes on in the background is waited for.
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import strategies as st
 
 FILES = {"in1": b"one\ntwo\nthree\ntwo\n", "in2": b"b a\nd c", "d1/": b"", "plain": b"not a program\n"}
 """What lies in the working folder of every script."""
-
-Draw = st.DrawFn
 
 _LETTERS = ["a", "b1", "x.y", "-z", "+", "%", "/", "=", "_", ",", "@", "A", "^", "a#b"]
 _QUOTED = ["'a b'", "''", "'|'", "';'", "'#'", "'$V1'", "'\\'", "'\"'", "'a\nb'", "'>'", "'&'"]
@@ -34,10 +34,8 @@ _ESCAPED = ["\\ ", "\\|", "\\;", "\\&", "\\>", "\\\\", "\\'", '\\"', "\\$", "\\#
 _VALUES = ["$V1", "$V2", "$V3", "$NONE", "$?", "$V1$V2", "$V1.x", "$V1'q'", "$"]
 _PIECES = [*_LETTERS, *_VALUES, *_QUOTED, *_DOUBLE, *_ESCAPED]
 _PAIRS = [one + two for one in _PIECES for two in _PIECES if not (one[-1] == "$" and two[0] in "'\"$?")]
-_WORDS = st.sampled_from(
-    [word for word in (*_PIECES * 12, *_PAIRS) if not word.startswith("#") and word != "\\\n"]
-)
-_BLANKS = st.sampled_from([" ", "  ", "\t", " \\\n"])
+_WORDS = [word for word in (*_PIECES * 12, *_PAIRS) if not word.startswith("#") and word != "\\\n"]
+_BLANKS = [" ", " ", " ", "  ", "\t", " \\\n"]
 
 _STATUSES = ("0", "1", "2", "7", "255", "-9", "-15", "-11")
 _OTHERS = (
@@ -75,7 +73,7 @@ _OTHERS = (
     *(f"ends {status}" for status in _STATUSES),
 )
 _ALONE = ("cat f0", "cat f0 f1", "wc -l f0", "cat 'f 2'")
-_COMMANDS = {False: st.sampled_from(_OTHERS), True: st.sampled_from((*_OTHERS, *_ALONE))}
+_COMMANDS = {False: _OTHERS, True: (*_OTHERS, *_ALONE)}
 
 
 def _redirections(outputs: tuple[str, ...], inputs: tuple[str, ...]) -> list[str]:
@@ -85,15 +83,15 @@ def _redirections(outputs: tuple[str, ...], inputs: tuple[str, ...]) -> list[str
 
 
 _REDIRECTIONS = {
-    -1: st.sampled_from(_redirections(("f0", "f1", "'f 2'"), ("in1", "in2", "f0", "none"))),
-    **{stage: st.sampled_from(_redirections((f"s{stage}",), ("in1",))) for stage in range(4)},
+    -1: _redirections(("f0", "f1", "'f 2'"), ("in1", "in2", "f0", "none")),
+    **{stage: _redirections((f"s{stage}",), ("in1",)) for stage in range(4)},
 }
 _SIGNS = st.sampled_from(
     [
+        "\n",
+        "; ",
         " && ",
         " || ",
-        "; ",
-        "\n",
         ";",
         "&&",
         "||",
@@ -109,32 +107,48 @@ _PIPES = st.sampled_from([" | ", "|", " |\n", "|\t", " | # z\n"])
 _ENDS = st.sampled_from(["", "\n", " ; args $?", "\nargs $? $V1", " # end", "\n\n", "\ncat f0"])
 
 
-@st.composite
-def commands(draw: Draw, stage: int, blank: str) -> str:
-    """One command. `stage` names the files that it may write; -1: nobody else runs, and it may write any."""
-    kind = draw(st.integers(0, 9))
-    words = draw(st.lists(_WORDS, max_size=3)) if kind <= 4 else []
-    text = blank.join(["args", *words]) if kind <= 4 else draw(_COMMANDS[stage < 0])
-    for _ in range((0, 0, 0, 1, 1, 2, 3, 0, 1, 2)[kind]):
-        redirection = draw(_REDIRECTIONS[stage])
-        text = f"{text}{blank}{redirection}" if kind != 6 else f"{redirection} {text}"
+def _command(rng: random.Random, stage: int) -> str:
+    """One command. `stage` says which files it may write; -1: nobody else runs, and it may write any."""
+    blank = rng.choice(_BLANKS)
+    if rng.random() < 0.5:
+        text = blank.join(["args", *rng.choices(_WORDS, k=rng.randint(0, 3))])
+    else:
+        text = rng.choice(_COMMANDS[stage < 0])
+    for _ in range(rng.choice((0, 0, 0, 0, 1, 1, 1, 2, 3))):
+        redirection = rng.choice(_REDIRECTIONS[stage])
+        text = f"{redirection} {text}" if rng.random() < 0.2 else f"{text}{blank}{redirection}"
     return text
 
 
-@st.composite
-def pipelines(draw: Draw, blank: str) -> str:
-    """One to four commands."""
-    count = draw(st.sampled_from([1, 1, 1, 2, 2, 3, 4]))
-    if count == 1:
-        return draw(commands(-1, blank))
-    return draw(_PIPES).join(draw(commands(stage, blank)) for stage in range(count))
+def _table(rng: random.Random, stage: int, count: int) -> list[str]:
+    """Commands for one stage, the simplest first: what hypothesis shrinks to."""
+    drawn = {_command(rng, stage) for _ in range(count)}
+    return sorted(drawn, key=lambda text: (len(text), text))
 
 
-@st.composite
-def scripts(draw: Draw) -> str:
-    """A script of up to seven pipelines."""
-    blank = draw(_BLANKS)
-    text = draw(pipelines(blank))
-    for _ in range(draw(st.integers(0, 6))):
-        text += draw(_SIGNS) + draw(pipelines(blank))
-    return text + draw(_ENDS)
+def scripts(number: int) -> st.SearchStrategy[str]:
+    """Scripts of up to seven pipelines of up to four commands. The number chooses the commands that they are made of.
+
+    A command is one choice of hypothesis, or drawing thousands of scripts would take longer than running them.
+    """
+    rng = random.Random(number)
+    alone = st.sampled_from(_table(rng, -1, 4000))
+    staged = [st.sampled_from(_table(rng, stage, 1000)) for stage in range(4)]
+    lengths = st.sampled_from([1, 1, 1, 2, 2, 3, 4])
+    more = st.integers(0, 6)
+
+    @st.composite
+    def pipeline(draw: st.DrawFn) -> str:
+        length = draw(lengths)
+        if length == 1:
+            return draw(alone)
+        return draw(_PIPES).join(draw(staged[stage]) for stage in range(length))
+
+    @st.composite
+    def script(draw: st.DrawFn) -> str:
+        text = draw(pipeline())
+        for _ in range(draw(more)):
+            text += draw(_SIGNS) + draw(pipeline())
+        return text + draw(_ENDS)
+
+    return script()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import re
-import time
 
 import numpy as np
 import pytest
@@ -99,7 +99,7 @@ def test_random_trees(parse, rng):
         b"(",
         b")",
     ]
-    for _ in range(600):
+    for _ in range(400):
         picked = rng.integers(0, len(pieces), size=int(rng.integers(0, 9)))
         _same_tree(parse, b"".join(pieces[index] for index in picked))
 
@@ -419,7 +419,7 @@ def test_all_programs_at_the_same_time(shell):
     """Every program of a pipeline runs before any is waited for."""
     for count in (2, 3, 6):
         script = " | ".join([f"meet {count} d1"] * count) + "; args $?"
-        got = shell(script, timeout_s=12.0).stdout
+        got = shell(script, timeout_s=20.0).stdout
         check(
             got == b"[0]\n1\n",
             "the programs of a pipeline did not run at the same time",
@@ -632,7 +632,7 @@ def test_background(agree, shell):
         "meet 3 d1 & meet 3 d1 & meet 3 d1; args $?; wait",
         "meet 2 d1 | cat & meet 2 d1 | cat; args $?",
     ):
-        got = shell(script, timeout_s=12.0).stdout
+        got = shell(script, timeout_s=20.0).stdout
         check(
             got == b"[0]\n1\n",
             "the shell waited for what is in the background",
@@ -707,6 +707,7 @@ def test_where_programs_are(agree):
         *lines(
             r"""
             export PATH=/nowhere; args a
+            args a; export PATH=/nowhere; args b
             export PATH=/nowhere:$PATH; args a
             ./args
             d1/none
@@ -794,9 +795,10 @@ def test_any_bytes(program):
 
 @must
 @points(5)
-def test_generated_scripts(program, model, rng, evidence):
-    """3000 scripts, drawn from the language of the handout; the smallest that differs is shown."""
-    count, difference = campaign.first_difference(program, model, int(rng.integers(1 << 32)), 3000)
+def test_generated_scripts(program, model, rng, evidence, failed_before):
+    """3000 scripts, drawn from the language of the handout; 500 when there is something else to mend."""
+    wanted = 500 if failed_before else 3000
+    count, difference = campaign.first_difference(program, model, int(rng.integers(1 << 32)), wanted)
     if difference is not None:
         raise explained(difference)
     evidence(
@@ -830,23 +832,18 @@ def test_a_prompt_and_lines(program):
 
 
 @points(1.5)
-@pytest.mark.parametrize("line", ["cat", "cat | cat | cat", "sleep 60; sleep 60"])
+@pytest.mark.parametrize("line", ["cat", "cat | cat | cat", "sleep 60"])
 def test_ctrl_c(program, line):
     """It ends the program in the foreground with everything in its pipeline, and not the shell."""
     with program.terminal() as terminal:
         terminal.expect(PROMPT, "the prompt")
-        terminal.line(line)
         if "cat" in line:
+            terminal.line(line)
             terminal.line("hello")
             terminal.expect(r"hello\s+hello", "what cat writes")
         else:
-            terminal.expect(r"sleep 60\r\n", "the echo of the line")
-            time.sleep(0.3)
-        terminal.send("\x03")
-        if "sleep" in line:  # the shell may take the rest of the line for ended, or run it
-            time.sleep(0.3)
-            terminal.send("\x03")
-        terminal.expect(PROMPT, "the prompt after Ctrl-C")
+            _begin(terminal, line)
+        _press(terminal, "\x03", "the prompt after Ctrl-C")
         terminal.line("args $?")
         terminal.expect(r"\[130\]", "$? after Ctrl-C, 128 + 2,")
         terminal.expect(PROMPT, "the prompt")
@@ -869,8 +866,7 @@ def test_stop_and_go_on(program):
         terminal.line("cat | cat")
         terminal.line("hello")
         terminal.expect(r"hello\s+hello", "what cat writes")
-        terminal.send("\x1a")
-        terminal.expect(PROMPT, "the prompt after Ctrl-Z")
+        _press(terminal, "\x1a", "the prompt after Ctrl-Z")
         terminal.line("jobs")
         terminal.expect(r"(?i)stopped", "the stopped job in the list of `jobs`")
         terminal.expect(PROMPT, "the prompt")
@@ -890,18 +886,14 @@ def test_in_the_background_of_a_terminal(program):
     """`bg` lets a stopped job run; Ctrl-C does not reach jobs in the background."""
     with program.terminal(files={"d1/": b"", "d2/": b""}) as terminal:
         terminal.expect(PROMPT, "the prompt")
-        terminal.line("meet 2 d1")
-        terminal.expect(r"meet 2 d1\r\n", "the echo of the line")
-        time.sleep(0.3)
-        terminal.send("\x1a")
-        terminal.expect(PROMPT, "the prompt after Ctrl-Z")
+        _begin(terminal, "meet 2 d1")
+        _press(terminal, "\x1a", "the prompt after Ctrl-Z")
         terminal.line("bg")
         terminal.expect(PROMPT, "the prompt after `bg`")
         terminal.line("cat")
         terminal.line("hello")
         terminal.expect(r"hello\s+hello", "what cat writes")
-        terminal.send("\x03")
-        terminal.expect(PROMPT, "the prompt after Ctrl-C")
+        _press(terminal, "\x03", "the prompt after Ctrl-C")
         terminal.line("meet 2 d1; args $?")
         terminal.expect(r"\[0\]", "the other one in the background, alive,")
         terminal.expect(PROMPT, "the prompt")
@@ -980,7 +972,7 @@ def test_nobody_is_left_unburied(shell):
         "nope | true | ends 3; family; :",
         "true & true & true & wait; family; :",
         "cat <none | true; family; :",
-        "true &\ntrue | true &\nsleep 0.3\n:\nfamily; :",
+        "true &\ntrue | true &\nsleep 1\n:\nfamily; :",
         "yes | head -n 1 >f; family; :",
         "ends -9 | ends -9 | true; family; :",
     ):
@@ -1043,9 +1035,9 @@ def test_a_closed_input_or_output(shell, program):
 @category("safety")
 @points(4)
 @variant("asan")
-def test_generated_scripts_under_a_sanitizer(program, rng):
-    """400 scripts from the grammar, watched by AddressSanitizer and UndefinedBehaviorSanitizer."""
-    for script in campaign.draw(int(rng.integers(1 << 32)), 400):
+def test_generated_scripts_under_a_sanitizer(program, rng, failed_before):
+    """300 scripts from the grammar, watched by AddressSanitizer; 100 when there is something else to mend."""
+    for script in campaign.draw(int(rng.integers(1 << 32)), 100 if failed_before else 300):
         program.run("-c", script, case=script, **campaign.HOW)
 
 
@@ -1182,7 +1174,8 @@ def test_calls_that_fail(shell, call):
                 case=case,
                 got=ended.stdout.decode(),
             )
-            if b"failed" in ended.stdout or ended.status != 0:
+            surely = nth < 2 and (call == "fork" or (call == "pipe" and " | " in script))
+            if surely or b"failed" in ended.stdout or ended.status != 0:
                 check(bool(ended.stderr), "no message on standard error", case=case)
     if call == "fork":
         ended = shell("args a || args never", environment={"MSH_FAULT": "fork:0"})
@@ -1227,6 +1220,22 @@ def test_messages(shell):
             expected=word,
             got=ended.stderr.decode("utf-8", "replace"),
         )
+
+
+def _begin(terminal, line):
+    """Run a line that prints nothing. Afterwards the shell has read it: what it has not read, Ctrl-C would discard."""
+    terminal.line(f"args go; {line}")
+    terminal.expect(r"\[go\]\s+1\r\n", "what the first command of the line prints")
+
+
+def _press(terminal, key, what):
+    """Press Ctrl-C or Ctrl-Z until the prompt comes: the program may not run yet when it is pressed first."""
+    for _ in range(10):
+        terminal.send(key)
+        with contextlib.suppress(CheckFailed):
+            terminal.expect(PROMPT, what, timeout_s=0.5)
+            return
+    raise CheckFailed(f"on a terminal: {what} did not come", got=terminal.seen())
 
 
 def _same_tree(parse, source):

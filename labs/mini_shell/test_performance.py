@@ -53,7 +53,7 @@ def test_starting_programs(duel, against_dash):
 @points(2)
 def test_bytes_through_pipes(duel, against_dash):
     """The shell connects programs and then gets out of the way: no byte passes through its hands."""
-    duel("throughput", [against_dash("cat", _throughput, 2048)])
+    duel("throughput", [against_dash("cat", _throughput, 2048 << 20)])
 
 
 def _programs(rng: np.random.Generator) -> tuple[bytes, bytes]:

@@ -589,3 +589,12 @@ def test_many(evidence):
     assert len(kept[0].text) < 10_000
     assert kept[1].test_id.endswith("::test_wrong")
     assert len(kept) == 32
+
+
+def test_a_test_can_ask_how_many_have_failed(run):
+    graded = run("""
+        def test_a(failed_before): check(failed_before == 0, "too many")
+        def test_b(): check(False, "wrong")
+        def test_c(failed_before): check(failed_before == 1, "not counted")
+        """)
+    assert verdicts(graded) == {"a": "passed", "b": "failed", "c": "passed"}
