@@ -10,6 +10,7 @@ import re
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 FEATURES = {
@@ -99,7 +100,7 @@ def _resources(said: str) -> dict[str, tuple[int, int, int, int]]:
     """Symbol -> registers, stack, spilled and static shared bytes, from the lines of `ptxas -v`."""
     found = {}
     matches = list(_COMPILED.finditer(said))
-    for match, following in zip(matches, [*matches[1:], None], strict=True):
+    for match, following in zip_longest(matches, matches[1:]):
         part = said[match.end() : following.start() if following else len(said)]
         stack, used, shared = _STACK.search(part), _USED.search(part), _SHARED.search(part)
         found[match["name"]] = (
