@@ -1,7 +1,6 @@
 /* driver.cu - see driver.h. Arrays lie between guards on the device; results go back to the host to be judged there. */
 #include "gpu_support.cuh"
 
-#include <algorithm>
 
 extern "C" {
 #include "driver.h"
@@ -28,10 +27,11 @@ int drive_reduce(int what, const drive_how *how, const float *in, size_t n, floa
         seen->ws_bytes = ws_bytes;
         return 0;
     }
-    std::vector<float> backwards(in, in + (how->twin ? n : 0));
-    std::reverse(backwards.begin(), backwards.end());
+    std::vector<float> negated(in, in + (how->twin ? n : 0));
+    for (float &number : negated)
+        number = -number;
     auto function = what == DRIVE_MAX ? red_max_f32 : red_sum_f32;
-    const gpu::Input input = {in, backwards.data(), n * sizeof *in, how->skew * sizeof *in};
+    const gpu::Input input = {in, negated.data(), n * sizeof *in, how->skew * sizeof *in};
     return gpu::play(how, {input}, ws_bytes, out, sizeof *out, 0, nullptr, seen, [&](Scene &s) {
         return function(s.in[0]->as<float>(), n, s.out->as<float>(), s.workspace->as<void>(), s.ws_bytes, s.stream);
     });

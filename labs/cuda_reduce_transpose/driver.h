@@ -16,7 +16,7 @@ typedef struct {
     uint32_t calls;   /* so many calls in a row, nothing reset between them (0: one) */
     uint32_t graph;   /* recorded into a CUDA graph, which is launched twice */
     uint32_t delayed; /* the input is written late, by work that is queued on the same stream before the call */
-    uint32_t twin;    /* a second stream does it too, on the input backwards, so many times as often; `out` gets both */
+    uint32_t twin;    /* a second stream does it too, on -input, so many times as often; `out` gets both */
     uint32_t poison;  /* byte that outputs, workspace and guards hold before */
 } drive_how;
 

@@ -38,7 +38,10 @@ int drive_hgemm(const drive_how *how, size_t m, size_t n, size_t k, float alpha,
     seen->ws_bytes = ws_bytes;
     if (ws_bytes > ((size_t)256 << 20))
         return 0;
-    const gpu::Input left = {a, a, extent(m, k, lda) * half, how->skew_a * half};
+    std::vector<uint16_t> negated(a, a + (how->twin ? extent(m, k, lda) : 0));
+    for (uint16_t &bits : negated)
+        bits ^= 0x8000;
+    const gpu::Input left = {a, negated.data(), extent(m, k, lda) * half, how->skew_a * half};
     const gpu::Input right = {b, b, extent(k, n, ldb) * half, how->skew_b * half};
     return gpu::play(how, {left, right}, ws_bytes, c, extent(m, n, ldc) * sizeof *c, how->skew_c * sizeof *c, c, seen,
                      [&](Scene &s) {

@@ -16,7 +16,7 @@ typedef struct {
     uint32_t calls;   /* so many calls in a row, nothing reset between them (0: one) */
     uint32_t graph;   /* recorded into a CUDA graph, which is launched twice */
     uint32_t delayed; /* A and B are written late, by work that is queued on the same stream before the call */
-    uint32_t twin;    /* a second stream does it too, on the same matrices, so many times as often; `c` gets both */
+    uint32_t twin;    /* a second stream does it too, with -A (tc_hgemm), so many times as often; `c` gets both */
     uint32_t poison;  /* byte that the workspace and the guards hold before */
 } drive_how;
 

@@ -65,7 +65,7 @@ def take(here: gpu.Gpu, alone: bool, got: multiprocessing.synchronize.Event) -> 
 
 def test_a_measurement_waits_for_others_and_they_for_it() -> None:
     here = gpu.Gpu("test", "sm_90", 1, "1", f"test {id(object())}")
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a fork would inherit the lock
 
     def another(alone: bool) -> tuple[multiprocessing.process.BaseProcess, multiprocessing.synchronize.Event]:
         got = context.Event()

@@ -45,7 +45,7 @@ def test_the_twins_agree(tmp_path: Path) -> None:
         ours += gpu.bits(seed, PLACES).tolist()
         ours += gpu.touched(1_000_003, seed)[0].tolist()
     assert [int(word) for word in said[:-1]] == ours
-    assert float(said[-1]) == float(gpu.unit(np.array([0xDEADBEEF], np.uint32))[0])
+    assert np.float32(said[-1]) == gpu.unit(np.array([0xDEADBEEF], np.uint32))[0]
 
 
 def test_numbers_lie_in_their_interval_and_are_exact() -> None:
