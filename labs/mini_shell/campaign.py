@@ -7,12 +7,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import hypothesis.configuration
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from grader.runner.programs import Ended
 from grader.testing import CheckFailed, Program
+from grader.toolchain import cache
 from labs.mini_shell.oracle import MODELS, Difference, answer, compare, run
 from labs.mini_shell.scripts import FILES, scripts
+
+hypothesis.configuration.set_hypothesis_home_dir(
+    cache.root() / "hypothesis"
+)  # else in whatever folder this is
 
 HOW: Mapping[str, object] = {"files": FILES, "environment": {"V1": "v", "V2": "p q"}, "timeout_s": 5.0}
 _SHRINK_S = 20.0
