@@ -33,7 +33,8 @@ _DOUBLE = [
 _ESCAPED = ["\\ ", "\\|", "\\;", "\\&", "\\>", "\\\\", "\\'", '\\"', "\\$", "\\#", "\\a", "\\\n"]
 _VALUES = ["$V1", "$V2", "$V3", "$NONE", "$?", "$V1$V2", "$V1.x", "$V1'q'", "$"]
 _PIECES = [*_LETTERS, *_VALUES, *_QUOTED, *_DOUBLE, *_ESCAPED]
-_PAIRS = [one + two for one in _PIECES for two in _PIECES if not (one[-1] == "$" and two[0] in "'\"$?")]
+# A $ before most other signs has a meaning of its own in real shells, such as $@ and $-.
+_PAIRS = [one + two for one in _PIECES for two in _PIECES if one[-1] != "$" or two[0] in "%/=,+^"]
 _WORDS = [word for word in (*_PIECES * 12, *_PAIRS) if not word.startswith("#") and word != "\\\n"]
 _BLANKS = [" ", " ", " ", "  ", "\t", " \\\n"]
 
