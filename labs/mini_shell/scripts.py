@@ -117,10 +117,9 @@ def _command(rng: random.Random, stage: int) -> str:
         text = blank.join(["args", *rng.choices(_WORDS, k=rng.randint(0, 3))])
     else:
         text = rng.choice(_COMMANDS[stage < 0])
+    choices = [f">>x{stage + 1}", f"> x{stage + 1}"] if text.split()[0] in _SPECIAL else _REDIRECTIONS[stage]
     for _ in range(rng.choice((0, 0, 0, 0, 1, 1, 1, 2, 3))):
-        redirection = rng.choice(_REDIRECTIONS[stage])
-        if text.split()[0] in _SPECIAL:
-            redirection = f">> x{stage}" if stage >= 0 else "> x"
+        redirection = rng.choice(choices)
         text = f"{redirection} {text}" if rng.random() < 0.2 else f"{text}{blank}{redirection}"
     return text
 
