@@ -1,7 +1,7 @@
 """Scripts drawn from the language of the handout, for hypothesis; and the files that they find.
 
 Only what has one right answer is drawn: no two processes write one file at the same time, nobody reads what another one
-is writing, and what goes on in the background is waited for.
+is writing, what goes on in the background is waited for, and who may be ended early by SIGPIPE does nothing else.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ _DOUBLE = [
 _ESCAPED = ["\\ ", "\\|", "\\;", "\\&", "\\>", "\\\\", "\\'", '\\"', "\\$", "\\#", "\\a", "\\\n"]
 _VALUES = ["$V1", "$V2", "$V3", "$NONE", "$?", "$V1$V2", "$V1.x", "$V1'q'", "$"]
 _PIECES = [*_LETTERS, *_VALUES, *_QUOTED, *_DOUBLE, *_ESCAPED]
-_PAIRS = [one + two for one in _PIECES for two in _PIECES if not (one[-1] == "$" and two[0] in "'\"$?")]
+# A $ before most other signs has a meaning of its own in real shells, such as $@ and $-.
+_PAIRS = [one + two for one in _PIECES for two in _PIECES if one[-1] != "$" or two[0] in "%/=,+^"]
 _WORDS = [word for word in (*_PIECES * 12, *_PAIRS) if not word.startswith("#") and word != "\\\n"]
 _BLANKS = [" ", " ", " ", "  ", "\t", " \\\n"]
 
@@ -66,13 +67,15 @@ _OTHERS = (
         "cat",
         "cat in1",
         "cat in2 in1",
-        "cat in1 none",
     ),
     *("nope", "./plain", "./d1", "./none", "''", "$NONE", "$NONE args x", "tell a", "tell 'a b' $V1"),
     *("export V1=x", "export V2='a  b'", "export V3=", 'export V1="$V2"', "export V3=\\|", "export V1=$?"),
     *(f"ends {status}" for status in _STATUSES),
 )
-_ALONE = ("cat f0", "cat f0 f1", "wc -l f0", "cat 'f 2'")
+_SPECIAL = (":", "exit", "export")
+"""Builtins whose redirections do not fail here: POSIX lets the shell end then, and real shells do."""
+
+_ALONE = ("cat in1 none", "cat f0", "cat f0 f1", "wc -l f0", "cat 'f 2'")
 _COMMANDS = {False: _OTHERS, True: (*_OTHERS, *_ALONE)}
 
 
@@ -114,8 +117,9 @@ def _command(rng: random.Random, stage: int) -> str:
         text = blank.join(["args", *rng.choices(_WORDS, k=rng.randint(0, 3))])
     else:
         text = rng.choice(_COMMANDS[stage < 0])
+    choices = [f">>x{stage + 1}", f"> x{stage + 1}"] if text.split()[0] in _SPECIAL else _REDIRECTIONS[stage]
     for _ in range(rng.choice((0, 0, 0, 0, 1, 1, 1, 2, 3))):
-        redirection = rng.choice(_REDIRECTIONS[stage])
+        redirection = rng.choice(choices)
         text = f"{redirection} {text}" if rng.random() < 0.2 else f"{text}{blank}{redirection}"
     return text
 

@@ -1037,6 +1037,7 @@ def test_a_closed_input_or_output(shell, program):
 @variant("asan")
 def test_generated_scripts_under_a_sanitizer(program, rng, failed_before):
     """300 scripts from the grammar, watched by AddressSanitizer; 100 when there is something else to mend."""
+    _works(program.run("-c", "args a"))
     for script in campaign.draw(int(rng.integers(1 << 32)), 100 if failed_before else 300):
         program.run("-c", script, case=script, **campaign.HOW)
 
@@ -1099,8 +1100,9 @@ def test_random_texts_under_a_sanitizer(library, rng):
 
 @category("hygiene")
 @points(2)
-def test_no_warnings(build):
-    """The compiler has nothing to remark with -Wall -Wextra."""
+def test_no_warnings(build, parse):
+    """The compiler has nothing to remark with -Wall -Wextra about a parser that parses."""
+    _same_tree(parse, b"a | b")
     remarks = [f"{item.file}:{item.line}: {item.message}" for item in build.remarks]
     check(not remarks, "the compiler warns", got="\n".join(remarks[:5]))
 
@@ -1120,6 +1122,7 @@ def test_the_parser_without_memory(library):
         made, live = library.call("guest_allocations"), library.call("guest_live_bytes")
         library.call("guest_fail_allocation", -1)
         case = f"allocation {nth} fails" if nth >= 0 else "no allocation fails"
+        check(nth >= 0 or status > 0, "it does not parse at all", case=case, got=status)
         check(live == 0, "memory is not given back", case=case, got=f"{live} bytes")
         if nth >= 0 and made > nth:
             check(status == -errno.ENOMEM, "another answer", case=case, expected="-ENOMEM", got=status)
@@ -1142,6 +1145,7 @@ def test_the_parser_without_memory(library):
 @pytest.mark.parametrize("call", ["fork", "pipe", "dup"])
 def test_calls_that_fail(shell, call):
     """fork, pipe or dup2 fails at any place: a message, a status not 0, nobody waits for ever, the shell lives."""
+    _works(shell("args a"))
     for script in (
         "args a | cat | cat || args failed",
         "args a >f && args x || args failed",
@@ -1220,6 +1224,16 @@ def test_messages(shell):
             expected=word,
             got=ended.stderr.decode("utf-8", "replace"),
         )
+
+
+def _works(ended):
+    """What is watched must do something at all."""
+    check(
+        ended.stdout == b"[a]\n1\n",
+        "it does not even run one command",
+        case="args a",
+        got=ended.stdout.decode(),
+    )
 
 
 def _begin(terminal, line):

@@ -72,7 +72,7 @@ def test_redirections(agree):
         *lines(
             r"""
             args a > f; cat f
-            args a > f; args b > f; cat f
+            args long > f; args b > f; cat f
             args a > f; args b >> f; cat < f
             cat < in1 > f; wc -l < f
             tell oops 2> f; cat f
