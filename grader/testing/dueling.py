@@ -123,7 +123,7 @@ def _disagreement(outcome: Outcome, first: str, threshold: float, unit: str) -> 
     return CheckFailed(
         f"an agreement of {outcome.ratio:.3g} with the reference; '{first}' starts at {threshold:g}",
         case=worst.name,
-        expected=f"{worst.reference_rate:.4g} {unit}, as the reference says in the same minute",
+        expected=f"{worst.reference_rate:.4g} {unit}, as the reference says in turn with it",
         got=f"{worst.submission_rate:.4g} {unit}",
     )
 

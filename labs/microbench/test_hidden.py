@@ -188,7 +188,7 @@ def shown(levels: list[tuple[int, float]]) -> str:
 def test_any_steady_clock(scripted, rng):
     """Whatever the speed, the length, the overhead, and however long the clock has been running: no error at all."""
     starts = (0, 123, 3 * SECOND - 500, 10**15 + 7, 2**61 + 1)
-    for start_ns, ns_per_op in itertools.product(starts, (0.37, 1.0, 12.5, 999_983.0, 3e7)):
+    for start_ns, ns_per_op in itertools.product(starts, (0.37, 1.0, 12.5, 999_983.0, 3e7, 2.5e9)):
         read, reps = int(rng.integers(1, 90)), int(rng.integers(1, 24))
         min_ns = int(rng.choice([10_000, 123_456, 5 * 10**6]))
         case = f"clock from {start_ns} ns, {ns_per_op:g} ns per operation, overhead {read} ns, reps={reps}"
@@ -272,30 +272,30 @@ def test_what_is_said_follows_from_the_readings(scripted, rng):
 @variant("faults")
 def test_a_clock_that_goes_back_is_asked_again(scripted):
     """A repetition that ends before it begins, or in no time, is no measurement: it is made again, and not counted."""
-    for slow, ns_per_op in (
-        ([1.0] * 30 + [-5.0, 1.0, 1.0] * 20, 10.0),
-        ([1.0] * 25 + [0.0, -1.0, 1.0] * 20, 700.0),
-        ([1.0] * 30 + [-2.0] * 50 + [1.0] * 40, 10.0),
+    for name, slow in (
+        ("one in three goes back", [1.0] + [-5.0, 1.0, 1.0] * 20),
+        ("one stands still and one goes back, of three", [1.0] + [0.0, -1.0, 1.0] * 20),
+        ("fifty in a row go back", [1.0, 1.0] + [-2.0] * 50 + [1.0] * 40),
     ):
-        case = f"{ns_per_op:g} ns per operation, but some calls take {sorted(set(slow))[0]:g} times as long"
-        # The readings of a call take no time, so that what the script takes is what the clock says.
-        stat, events = scripted(ns_per_op, steps=(0,), slow=slow, min_ns=10**5, case=case)
-        useful = [call for call in timed(events, case) if call.elapsed > 0][-REPS:]
-        oracle.verify_summary(stat, oracle.summary([ns_per_op] * REPS, useful[0].iters), case, exact=1e-6)
+        # One operation is long enough, so that only the first call is for calibration; readings take no time.
+        case = f"1 ms per operation, but {name}"
+        stat, _ = scripted(1e6, steps=(0,), slow=slow, min_ns=10**5, case=case)
+        oracle.verify_summary(stat, oracle.summary([1e6] * REPS, 1), case, exact=1e-9)
 
 
 @points(1)
 @variant("faults")
 def test_a_clock_that_stands_still_is_given_up(library):
     """-EIO, and not a loop without end or a division by zero: at once, later, and also when it only goes back."""
-    for name, slow, steps in (
-        ("never goes on", [0.0], [0]),
-        ("stops after calibration", [1.0] * 14 + [0.0] * 4000, [0]),
-        ("runs backwards", [-1.0], [0]),
-        ("goes on too slowly", [1e-12], [0]),
+    for name, ns_per_op, slow in (
+        ("never goes on", 100.0, [0.0]),
+        ("stops after calibration", 2e6, [1.0] + [0.0] * 4000),
+        ("stops in the middle", 2e6, [1.0] * 6 + [0.0] * 4000),
+        ("runs backwards", 100.0, [-1.0]),
+        ("goes on too slowly", 100.0, [1e-12]),
     ):
-        stat = library.struct("mb_stat")
-        script = (SECOND, np.array(steps), len(steps), 100.0, np.array(slow), len(slow))
+        stat, steps = library.struct("mb_stat"), np.zeros(1, np.int64)
+        script = (SECOND, steps, 1, ns_per_op, np.array(slow), len(slow))
         case = f"a clock that {name}"
         status = library.call("clock_scripted", *script, 10**6, REPS, stat, case=case, timeout_s=8)
         check(status == -errno.EIO, "the clock was not given up", case=case, expected="-EIO", got=status)
@@ -441,17 +441,17 @@ def test_threads_run_before_the_clock_is_read(library, ask, benchmark_of):
         started = sum(event.kind == clock.THREAD for event in events)
         late = sum(event.kind == clock.THREAD for event in repetitions(events))
         check(
+            late == 0,
+            "threads are started while the clock runs",
+            case=f"{name}, 3 threads",
+            got=f"{late} of them",
+        )
+        check(
             started == 2,
             "the caller is one of the threads",
             case=f"{name}, 3 threads",
             expected=2,
             got=started,
-        )
-        check(
-            late == 0,
-            "threads are started while the clock runs",
-            case=f"{name}, 3 threads",
-            got=f"{late} of them",
         )
 
 
@@ -772,7 +772,7 @@ def test_no_memory_errors_and_no_undefined_behaviour(library, ask, benchmark_of,
 
 
 @category("safety")
-@points(2)
+@points(3)
 @variant("tsan")
 def test_no_data_races(library, ask, benchmark_of):
     """ThreadSanitizer sees two threads that touch the same memory without order, also when nothing goes wrong."""
@@ -780,16 +780,6 @@ def test_no_data_races(library, ask, benchmark_of):
         benchmark_of("mb_bandwidth", 8 * 8 * 1024, op, nthreads, 20_000)
     for nthreads, pad in ((2, 8), (4, 64)):
         ask("mb_false_sharing", np.zeros(64, np.uint64), nthreads, pad, 500, library.struct("mb_stat"))
-
-
-@category("safety")
-@points(1)
-def test_a_second_benchmark_is_like_the_first(library, benchmark_of):
-    """Nothing is kept from call to call: small and large rings in turn, and numbers that belong to each."""
-    for _ in range(2):
-        stats = {size: benchmark_of("mb_chase", size, 64, 1, 50_000) for size in (64, 6400, 64 << 10, 64)}
-        for size, stat in stats.items():
-            check(stat.reps == REPS and stat.min > 0, "no load takes no time", case=f"{size} bytes", got=stat)
 
 
 # --- Hygiene ------------------------------------------------------------------------------------------------------
