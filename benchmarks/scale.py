@@ -1,7 +1,7 @@
 """How fast is a class graded, and where does the time go? `python benchmarks/scale.py [--students 500] [--slots 2]`.
 
 Makes a class of gemm_cpu from rungs, mutants and cheats, grades it by practice tests without duels, and prints
-submissions a minute, the share of the slots' time that is neither compiling nor student code, and the memory of the
+submissions a minute, the share of the CPU time that is neither compilers nor student code, and the memory of the
 batch process at every tenth of the way.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import time
 from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
@@ -31,28 +33,53 @@ from grader.batch.roster import read  # noqa: E402
 from grader.batch.store import Store  # noqa: E402
 from grader.lab import load_lab  # noqa: E402
 from grader.result import Result  # noqa: E402
+from grader.runner.host import Guest  # noqa: E402
+from grader.sandbox.confine import Confinement, start  # noqa: E402
+from grader.sandbox.probe import SYSTEM, SYSTEM_LINKS, best_tier  # noqa: E402
+from grader.toolchain import build  # noqa: E402
 
 COSTS = "GRADER_BENCHMARK_COSTS"
 
 
 def measured_worker() -> None:
-    """A worker that writes what each of its gradings spent on what, a line for each, to the file in the environment."""
-    from where_the_time_goes import timed
+    """A worker that writes the seconds of CPU that each of its gradings spent on what, a line for each."""
+    original, ready, confined = worker._grade, Guest.wait_until_ready, build.start
+    spent: dict[str, float] = defaultdict(float)
 
-    original = worker._grade
+    def wait_until_ready(guest: Guest) -> None:
+        ready(guest)
+        spent["starting runners"] += guest.cpu_ns() * 1e-9
+        spent["sandboxes"] += 1
+
+    def start(*arguments: Any, **options: Any) -> Any:
+        spent["sandboxes"] += 1
+        return confined(*arguments, **options)
 
     def grade(order: Order, slot: int, teller: worker.Teller) -> str:
-        spent: dict[str, float] = defaultdict(float)
-        begin = time.perf_counter()
-        with timed(spent):
-            document = original(order, slot, teller)
-        spent["TOTAL"] = time.perf_counter() - begin
+        before = time.process_time()  # of the fork: 0, but for what it took to get here
+        document = original(order, slot, teller)
+        spent["grading process: tests, oracle, comparisons"] = time.process_time() - before
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent["children"] = used.ru_utime + used.ru_stime
         with Path(os.environ[COSTS]).open("a") as file:
             file.write(json.dumps(spent) + "\n")
         return document
 
-    worker._grade = grade
+    Guest.wait_until_ready, build.start, worker._grade = wait_until_ready, start, grade  # type: ignore[method-assign]
     worker.main()
+
+
+def of_a_sandbox_s() -> float:
+    """CPU seconds that starting and ending an empty sandbox takes."""
+    tier, count = best_tier(0), 20
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for _ in range(count):
+        confinement = Confinement(
+            read_only=SYSTEM, symlinks=SYSTEM_LINKS, environment={"PATH": "/usr/bin:/bin"}
+        )
+        start(tier, confinement, ["true"]).wait()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / count
 
 
 def memory_mib() -> float:
@@ -88,7 +115,9 @@ def main() -> None:
     with ExitStack() as stack:
         store = stack.enter_context(Store(folder / "grades.sqlite"))
         run = store.begin_run("batch")
-        hands = stack.enter_context(scheduler.local(terms, command=command))
+        hands_are_gone = stack.enter_context(ExitStack())
+        hands = hands_are_gone.enter_context(scheduler.local(terms, command=command))
+        before_s = time.process_time()
         began = time.perf_counter()
         failed = 0
         for number, answer in enumerate(
@@ -108,6 +137,9 @@ def main() -> None:
                     flush=True,
                 )
         grading_s = time.perf_counter() - began
+        hands_are_gone.close()  # so that their CPU time is counted
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        cpu_s = sum(item.ru_utime + item.ru_stime for item in used) - before_s
         began = time.perf_counter()
         outputs.write(
             folder,
@@ -124,18 +156,19 @@ def main() -> None:
     for cost in costs:
         for name, seconds in cost.items():
             spent[name] += seconds
-    slots_s = grading_s * arguments.slots
-    useful = spent["compiling"] + spent["student code"] + spent["simulation"]
+    spent["sandboxes"] *= of_a_sandbox_s()
+    useful = spent.pop("children") - spent["sandboxes"] - spent["starting runners"]
+    rest = cpu_s - useful - sum(spent.values())
+    spent |= {"COMPILERS AND STUDENT CODE": useful, "batch, workers, forks": rest}
     print(f"{graded} students graded, {failed} not, {len(handed_in.unknown)} not recognised")
     print(
         f"{60 * len(jobs) / grading_s:.1f} submissions a minute on {arguments.slots} slots ({grading_s:.1f} s)"
     )
     print(f"outputs for all of them in {outputs_s:.1f} s; memory {memory[0]:.0f} to {memory[-1]:.0f} MiB")
-    print(f"share of the slots' time that is neither compiling nor student code: {1 - useful / slots_s:.1%}")
-    spent["outside of gradings (forks, waiting for work, the batch itself)"] = slots_s - spent["TOTAL"]
+    print(f"share of the CPU time that is neither compilers nor student code: {1 - useful / cpu_s:.1%}")
     for name, seconds in sorted(spent.items(), key=lambda item: -item[1]):
-        if name != "TOTAL":
-            print(f"  {seconds / len(costs):7.3f} s a submission  {seconds / slots_s:6.1%}  {name}")
+        print(f"  {seconds / len(costs):7.3f} s of CPU a submission  {seconds / cpu_s:6.1%}  {name}")
+    print(f"  {cpu_s / grading_s:.2f} of {len(os.sched_getaffinity(0))} cores busy with it")
     if arguments.out is None:
         shutil.rmtree(folder)
 

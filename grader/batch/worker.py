@@ -73,6 +73,7 @@ def serve(orders: IO[str], events: IO[str]) -> None:
             if slot < 0:
                 first = order.terms.first_slot
                 numbers = range(first, first + order.terms.slots)
+                teller.tell("running", WAITING)  # another batch may have them all
                 slot = held.enter_context(machine.locks().one_of("slot", numbers))
                 best_tier(slot)
             reason = _in_a_fork(order, slot, teller)
