@@ -14,7 +14,7 @@ from grader.batch.gradebook import defused
 from grader.batch.orders import Terms
 from grader.batch.plan import Job, Place
 from grader.batch.policy import counted
-from grader.batch.store import Attempt, Handed, Kind, Outcome, Pieces, Store, outcome_of_line
+from grader.batch.store import Attempt, Handed, Kind, Outcome, Pieces, Store, outcomes_of_lines
 from grader.lab import Lab
 
 _WORDS = {
@@ -152,9 +152,8 @@ def changes(store: Store, since_run: int) -> list[Change]:
     for old, new in pairs:
         was, now = lines[old.key], lines[new.key]
         same = set(was) & set(now)
-        tests = tuple(
-            differing(*([outcome_of_line(x) for x in side if x not in same] for side in (was, now)))
-        )
+        told = (outcomes_of_lines(line for line in side if line not in same) for side in (was, now))
+        tests = tuple(differing(*told))
         if tests or abs(old.score - new.score) > 0.005:
             why = reasons(pieces[old.key], pieces[new.key])
             found.append(Change(new.student, new.lab, old, new, why, tests))

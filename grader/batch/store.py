@@ -215,7 +215,7 @@ class Store:
     def outcomes(self, keys: Iterable[str]) -> dict[str, list[Outcome]]:
         """The tests of these results, without their words."""
         found = self._of_keys("key, outcome", keys)
-        return {key: [outcome_of_line(line) for line in text.splitlines()] for key, text in found}
+        return {key: outcomes_of_lines(text.split("\n")) for key, text in found}
 
     def outcome_lines(self, keys: Iterable[str]) -> dict[str, list[str]]:
         """The same, a line of text each: equal lines say the same, and most are equal."""
@@ -299,9 +299,9 @@ def outcome_of(result: Result) -> str:
     return "\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
 
 
-def outcome_of_line(line: str) -> Outcome:
-    """One test of `outcome_lines`."""
-    return Outcome(*json.loads(line))
+def outcomes_of_lines(lines: Iterable[str]) -> list[Outcome]:
+    """The tests of some of `outcome_lines`."""
+    return [Outcome(*item) for item in json.loads(f"[{','.join(lines)}]")]
 
 
 def ratios_of(result: Result) -> str:
