@@ -121,7 +121,7 @@ def _compared(lab: str, one: _Marks, other: _Marks) -> Alike:
 
 
 def _where(one: _Marks, other: _Marks, slices: Any) -> str:
-    """The longest stretch in common, in both."""
+    """The longest stretch in common, of each."""
     places = []
     for marks, (starts, ends) in zip((one, other), slices, strict=True):
         if len(starts) == 0:
