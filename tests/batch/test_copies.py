@@ -13,7 +13,10 @@ def work(digest, *students, text="int x;\n"):
 
 def test_everybody_with_the_same_files_is_named_with_the_first():
     found = alike("lab", [work("1", "ada", "bob", "eve"), work("2", "zoe")], {})
-    assert [(pair.one, pair.other, pair.identical) for pair in found] == [("ada", "bob", True), ("ada", "eve", True)]
+    assert [(pair.one, pair.other, pair.identical) for pair in found] == [
+        ("ada", "bob", True),
+        ("ada", "eve", True),
+    ]
     assert all(pair.share_of_one == pair.share_of_other == 1 for pair in found)
 
 
