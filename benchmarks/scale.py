@@ -36,14 +36,14 @@ from grader.result import Result  # noqa: E402
 from grader.runner.host import Guest  # noqa: E402
 from grader.sandbox.confine import Confinement, start  # noqa: E402
 from grader.sandbox.probe import SYSTEM, SYSTEM_LINKS, best_tier  # noqa: E402
-from grader.toolchain import build  # noqa: E402
+from grader.toolchain import steps  # noqa: E402
 
 COSTS = "GRADER_BENCHMARK_COSTS"
 
 
 def measured_worker() -> None:
     """A worker that writes the seconds of CPU that each of its gradings spent on what, a line for each."""
-    original, ready, confined = worker._grade, Guest.wait_until_ready, build.start
+    original, ready, confined = worker._grade, Guest.wait_until_ready, steps.start
     spent: dict[str, float] = defaultdict(float)
 
     def wait_until_ready(guest: Guest) -> None:
@@ -65,7 +65,7 @@ def measured_worker() -> None:
             file.write(json.dumps(spent) + "\n")
         return document
 
-    Guest.wait_until_ready, build.start, worker._grade = wait_until_ready, start, grade  # type: ignore[method-assign]
+    Guest.wait_until_ready, steps.start, worker._grade = wait_until_ready, start, grade  # type: ignore[method-assign]
     worker.main()
 
 
