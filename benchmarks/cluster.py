@@ -10,6 +10,7 @@ interchange is killed; and looks whether anything goes on after the batch itself
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import os
 import shutil
@@ -76,6 +77,24 @@ def of_this(run_folder: Path, name: str) -> list[int]:
     return found
 
 
+def named(word: str) -> list[int]:
+    """Processes with this word in their command line. Parsl's write over what tells whose they are."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if word.encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+    return found
+
+
+def parent_of(pid: int) -> int:
+    """The process that started this one; 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
+
+
 def wait_for(look: Callable[[], list[int]], seconds: float = 60) -> list[int]:
     """The processes that `look` finds, as soon as there are some."""
     deadline = time.monotonic() + seconds
@@ -116,7 +135,7 @@ def cancel_a_job(run: Run) -> str:
 def kill_the_interchange(run: Run) -> str:
     """SIGKILL to Parsl's interchange."""
     wait_for(lambda: of_this(run.out.parent, "grader.batch.worker"))
-    found = of_this(run.out.parent, "interchange.py") or of_this(run.out.parent, "parsl: HTEX interchange")
+    found = [pid for pid in named("interchange") if parent_of(pid) == run.process.pid]
     os.kill(found[0], signal.SIGKILL)
     return f"killed interchange {found[0]}"
 
