@@ -22,7 +22,7 @@ from grader.batch.plan import Job
 from grader.batch.progress import Progress
 from grader.batch.roster import BadRoster, Roster
 from grader.batch.store import Store
-from grader.cli.say import BAD_COMMAND, CANNOT_WORK, stop
+from grader.cli.say import BAD_COMMAND, CANNOT_WORK, leave, stop
 from grader.lab import ContractError, Lab, list_labs, load_lab
 from grader.reports.text import one_line
 from grader.result import Result
@@ -69,7 +69,7 @@ def run(folder: Path, names: list[str], setting: Setting) -> None:
         notes = (note,) if note else ()
         told = Told(list(labs), outputs.now(), handed_in.layout, failed, unknown, notes=notes)
         finish(store, labs, rules, students, told, setting, console)
-    raise SystemExit(1 if failed else 0)
+    leave(1 if failed else 0)
 
 
 def labs_of(names: Sequence[str], root: Path) -> dict[str, Lab]:
