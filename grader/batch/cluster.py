@@ -48,11 +48,11 @@ def hands(name: str, terms: Terms) -> Iterator[Hands]:
 def _end(kernel: Any, executor: Any) -> None:
     """Stop everything. Without its interchange Parsl would wait for ever: then only the blocks are given back, and
     its workers end by themselves when they hear nothing any more."""
-    from parsl.utils import RepeatedTimer
+    from parsl.utils import Timer
 
     if _trouble(executor):
         # Or it would start new blocks in their place; its own close() asks the interchange.
-        RepeatedTimer.close(kernel.job_status_poller, _SILENT_S)
+        Timer.close(kernel.job_status_poller, _SILENT_S)
         executor.provider.cancel(list(executor.blocks_to_job_id.values()))
         return
     ending = threading.Thread(target=kernel.cleanup, daemon=True)
