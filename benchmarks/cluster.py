@@ -10,6 +10,7 @@ interchange is killed; and looks whether anything goes on after the batch itself
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import os
 import shutil
@@ -62,39 +63,36 @@ def rows(out: Path) -> list[tuple[str, ...]]:
         return sorted(tuple(row) for row in csv.reader(file))
 
 
-def descendants(root: int, name: str) -> list[int]:
-    """Processes below this one whose command line holds a word."""
-    parents, lines = {}, {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                lines[int(entry.name)] = (
-                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-                )
-            except OSError:
-                continue
-
-    def below(pid: int) -> bool:
-        while pid in parents and pid != root:
-            pid = parents[pid]
-        return pid == root
-
-    return [pid for pid, line in lines.items() if name in line and below(pid) and pid != root]
-
-
-def anywhere(name: str) -> list[int]:
-    """Processes with this word in their command line."""
+def of_this(run_folder: Path, name: str) -> list[int]:
+    """Processes of this class, here or in a Slurm job of this machine, with a word in their command line."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
-                line = (entry / "cmdline").read_bytes()
+                line, environment = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
             except OSError:
                 continue
-            if name.encode() in line:
+            if name.encode() in line and f"GRADER_CLASS={run_folder}".encode() in environment:
                 found.append(int(entry.name))
     return found
+
+
+def named(word: str) -> list[int]:
+    """Processes with this word in their command line. Parsl's write over what tells whose they are."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if word.encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+    return found
+
+
+def parent_of(pid: int) -> int:
+    """The process that started this one; 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
 
 
 def wait_for(look: Callable[[], list[int]], seconds: float = 60) -> list[int]:
@@ -107,22 +105,26 @@ def wait_for(look: Callable[[], list[int]], seconds: float = 60) -> list[int]:
 
 def kill_a_grading(run: Run) -> str:
     """SIGKILL to a process that grades (on this machine, also where Slurm started it)."""
-    found = wait_for(lambda: anywhere("grader.batch.worker"))
+    found = wait_for(lambda: of_this(run.out.parent, "grader.batch.worker"))
     os.kill(found[0], signal.SIGKILL)
     return f"killed grading process {found[0]}"
 
 
 def kill_a_parsl_worker(run: Run) -> str:
     """SIGKILL to one of Parsl's workers while it has an order."""
-    wait_for(lambda: anywhere("grader.batch.worker"))
-    found = wait_for(lambda: anywhere("parsl: HTEX worker") or anywhere("process_worker_pool"))
+    wait_for(lambda: of_this(run.out.parent, "grader.batch.worker"))
+    found = wait_for(
+        lambda: (
+            of_this(run.out.parent, "parsl: HTEX worker") or of_this(run.out.parent, "process_worker_pool")
+        )
+    )
     os.kill(found[-1], signal.SIGKILL)
     return f"killed Parsl's worker {found[-1]}"
 
 
 def cancel_a_job(run: Run) -> str:
     """scancel of one of the jobs."""
-    wait_for(lambda: anywhere("grader.batch.worker"))
+    wait_for(lambda: of_this(run.out.parent, "grader.batch.worker"))
     jobs = subprocess.run(
         ["squeue", "-h", "-t", "R", "-o", "%i"], capture_output=True, text=True
     ).stdout.split()
@@ -132,15 +134,15 @@ def cancel_a_job(run: Run) -> str:
 
 def kill_the_interchange(run: Run) -> str:
     """SIGKILL to Parsl's interchange."""
-    wait_for(lambda: anywhere("grader.batch.worker"))
-    found = anywhere("interchange.py") or anywhere("parsl: HTEX interchange")
+    wait_for(lambda: of_this(run.out.parent, "grader.batch.worker"))
+    found = [pid for pid in named("interchange") if parent_of(pid) == run.process.pid]
     os.kill(found[0], signal.SIGKILL)
     return f"killed interchange {found[0]}"
 
 
 def kill_the_batch(run: Run) -> str:
     """SIGKILL to the batch itself."""
-    wait_for(lambda: anywhere("grader.batch.worker"))
+    wait_for(lambda: of_this(run.out.parent, "grader.batch.worker"))
     run.process.kill()
     return "killed the batch"
 
@@ -199,6 +201,7 @@ def main() -> None:
             ("slurm-batch-killed", "parsl-slurm", kill_the_batch),
         ]
     folder = Path(tempfile.mkdtemp())
+    os.environ["GRADER_CLASS"] = str(folder)
     wrong = 0
     cohort.make(folder / "class", load_lab("gemm_cpu", ROOT), arguments.students, 1, ("mutant",))
     graded(folder, "local", "local", arguments, None)
@@ -209,9 +212,7 @@ def main() -> None:
         print(name, flush=True)
         graded(folder, name, executor, arguments, disturb)
         begin = time.monotonic()
-        while (
-            left := anywhere(str(folder)) + anywhere("grader.batch.worker")
-        ) and time.monotonic() - begin < 60:
+        while (left := of_this(folder, "")) and time.monotonic() - begin < 60:
             time.sleep(0.2)
         print(f"  nothing of it runs any more after {time.monotonic() - begin:.1f} s", flush=True)
         if left:

@@ -8,10 +8,13 @@ batch process at every tenth of the way.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import json
 import os
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -36,36 +39,51 @@ from grader.result import Result  # noqa: E402
 from grader.runner.host import Guest  # noqa: E402
 from grader.sandbox.confine import Confinement, start  # noqa: E402
 from grader.sandbox.probe import SYSTEM, SYSTEM_LINKS, best_tier  # noqa: E402
-from grader.toolchain import build  # noqa: E402
+from grader.toolchain import steps  # noqa: E402
 
 COSTS = "GRADER_BENCHMARK_COSTS"
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def measured_worker() -> None:
     """A worker that writes the seconds of CPU that each of its gradings spent on what, a line for each."""
-    original, ready, confined = worker._grade, Guest.wait_until_ready, build.start
+    original, ready, closed, confined = worker._grade, Guest.wait_until_ready, Guest.close, steps.start
     spent: dict[str, float] = defaultdict(float)
 
     def wait_until_ready(guest: Guest) -> None:
+        known = guest._greeted
         ready(guest)
-        spent["starting runners"] += guest.cpu_ns() * 1e-9
-        spent["sandboxes"] += 1
+        if not known:
+            spent["starting runners"] += guest.cpu_ns() * 1e-9
+            spent["sandboxes"] += 1
+            spent["runners"] += 1
+
+    def close(guest: Guest) -> None:
+        with contextlib.suppress(Exception):  # it is gone already: what it used is lost
+            spent["guests"] += guest.cpu_ns() * 1e-9
+        closed(guest)
 
     def start(*arguments: Any, **options: Any) -> Any:
         spent["sandboxes"] += 1
         return confined(*arguments, **options)
 
     def grade(order: Order, slot: int, teller: worker.Teller) -> str:
+        # bubblewrap leaves what it started to its nearest ancestor that cares; only so is its CPU time ever counted.
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
         before = time.process_time()  # of the fork: 0, but for what it took to get here
         document = original(order, slot, teller)
         spent["grading process: tests, oracle, comparisons"] = time.process_time() - before
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, 0):
+                pass
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent["children"] = used.ru_utime + used.ru_stime
         with Path(os.environ[COSTS]).open("a") as file:
             file.write(json.dumps(spent) + "\n")
         return document
 
-    Guest.wait_until_ready, build.start, worker._grade = wait_until_ready, start, grade  # type: ignore[method-assign]
+    Guest.wait_until_ready, Guest.close = wait_until_ready, close  # type: ignore[method-assign]
+    steps.start, worker._grade = start, grade
     worker.main()
 
 
@@ -77,7 +95,7 @@ def of_a_sandbox_s() -> float:
         confinement = Confinement(
             read_only=SYSTEM, symlinks=SYSTEM_LINKS, environment={"PATH": "/usr/bin:/bin"}
         )
-        start(tier, confinement, ["true"]).wait()
+        start(tier, confinement, ["true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).wait()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / count
 
@@ -104,7 +122,8 @@ def main() -> None:
     os.environ[COSTS] = str(folder / "costs.jsonl")
     lab = load_lab("gemm_cpu", ROOT)
     terms = Terms(practice=True, duels=False, slots=arguments.slots, first_slot=arguments.first_slot)
-    cohort.make(folder / "class", lab, arguments.students, 1)
+    seed = time.time_ns() % 10**6  # new files every time, or the cache would have their builds
+    cohort.make(folder / "class", lab, arguments.students, seed)
     began = time.perf_counter()
     handed_in = intake.cohort(folder / "class", [lab], folder / "work")
     jobs = plan.jobs(handed_in.found, {lab.id: lab}, terms, plan.here(), folder / "work")
@@ -157,9 +176,13 @@ def main() -> None:
         for name, seconds in cost.items():
             spent[name] += seconds
     spent["sandboxes"] *= of_a_sandbox_s()
-    useful = spent.pop("children") - spent["sandboxes"] - spent["starting runners"]
-    rest = cpu_s - useful - sum(spent.values())
-    spent |= {"COMPILERS AND STUDENT CODE": useful, "batch, workers, forks": rest}
+    children, guests, runners = spent.pop("children"), spent.pop("guests"), spent.pop("runners")
+    own = spent["grading process: tests, oracle, comparisons"]
+    spent["batch, workers, forks"] = cpu_s - own - children
+    compilers, students = children - spent["sandboxes"] - guests, guests - spent["starting runners"]
+    spent |= {"COMPILERS": compilers, "STUDENT CODE": students}
+    useful = compilers + students
+    print(f"{runners / len(costs):.1f} runners a submission")
     print(f"{graded} students graded, {failed} not, {len(handed_in.unknown)} not recognised")
     print(
         f"{60 * len(jobs) / grading_s:.1f} submissions a minute on {arguments.slots} slots ({grading_s:.1f} s)"

@@ -43,6 +43,7 @@ class Told:
     failed: Failed = field(default_factory=dict)
     unknown: Sequence[tuple[str, str]] = ()
     changes: Sequence[Change] = ()
+    notes: Sequence[str] = ()
 
 
 def book(
@@ -84,6 +85,7 @@ def book(
         flaky=tuple(flaky(store)),
         moved=tuple(_moved(item) for item in told.changes),
         policy=_POLICY[course.attempts],
+        notes=tuple(told.notes),
     )
 
 

@@ -36,16 +36,28 @@ def hands(name: str, terms: Terms) -> Iterator[Hands]:
 
     with tempfile.TemporaryDirectory(prefix="parsl-", dir=_set("PARSL_FOLDER", "") or None) as folder:
         config = _config(name, terms, folder)
-        kernel = parsl.load(config)
+        kernel, executor = parsl.load(config), config.executors[0]
         try:
             pool = ParslPoolExecutor(dfk=kernel)
-            yield Hands(pool, grade_alone, 2 * terms.slots, lambda: _trouble(config.executors[0]))
+            yield Hands(pool, grade_alone, 2 * terms.slots, lambda: _trouble(executor))
         finally:
-            # Without its interchange Parsl waits for ever, also at its end.
-            ending = threading.Thread(target=kernel.cleanup, daemon=True)
-            ending.start()
-            ending.join(_END_S)
+            _end(kernel, executor)
             parsl.clear()
+
+
+def _end(kernel: Any, executor: Any) -> None:
+    """Stop everything. Without its interchange Parsl would wait for ever: then only the blocks are given back, and
+    its workers end by themselves when they hear nothing any more."""
+    from parsl.utils import Timer
+
+    if _trouble(executor):
+        # Or it would start new blocks in their place; its own close() asks the interchange.
+        Timer.close(kernel.job_status_poller, _SILENT_S)
+        executor.provider.cancel(list(executor.blocks_to_job_id.values()))
+        return
+    ending = threading.Thread(target=kernel.cleanup, daemon=True)
+    ending.start()
+    ending.join(_END_S)
 
 
 def _config(name: str, terms: Terms, folder: str) -> Any:

@@ -161,7 +161,9 @@ def _moodle(folder: Path, roster: Roster) -> Layout | None:
             )
             continue
         student = roster.student_of(f"Participant {match['number']}", match["number"], match["name"])
-        entries.append(Entry((student,), path, _utc(path.stat().st_mtime if path.is_file() else None)))
+        entries.append(
+            Entry((student,), path)
+        )  # an export does not say when; its files' times are of the export
     return Layout("Moodle export", tuple(entries), tuple(others))
 
 
@@ -204,14 +206,12 @@ def _folders(folder: Path, roster: Roster) -> Layout:
 
 
 def _utc(moment: object) -> str:
-    """ISO 8601 in UTC of a time stamp, seconds since 1970, or text; '' for anything else."""
+    """ISO 8601 in UTC of a time stamp or text; '' for anything else."""
     if isinstance(moment, str):
         try:
             moment = datetime.datetime.fromisoformat(moment.strip().replace("Z", "+00:00"))
         except ValueError:
             return ""
-    if isinstance(moment, float | int):
-        moment = datetime.datetime.fromtimestamp(moment, datetime.timezone.utc)
     if not isinstance(moment, datetime.datetime):
         return ""
     if moment.tzinfo is None:

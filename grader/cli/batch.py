@@ -22,7 +22,7 @@ from grader.batch.plan import Job
 from grader.batch.progress import Progress
 from grader.batch.roster import BadRoster, Roster
 from grader.batch.store import Store
-from grader.cli.say import BAD_COMMAND, CANNOT_WORK, stop
+from grader.cli.say import BAD_COMMAND, CANNOT_WORK, leave, stop
 from grader.lab import ContractError, Lab, list_labs, load_lab
 from grader.reports.text import one_line
 from grader.result import Result
@@ -51,7 +51,8 @@ def run(folder: Path, names: list[str], setting: Setting) -> None:
     rules, students = rules_of(setting), roster_of(setting)
     try:
         handed_in = intake.cohort(folder, list(labs.values()), setting.out / "work", students)
-        _show(handed_in, console)
+        strangers = not_on(students, handed_in)
+        _show(handed_in, strangers, console)
         place = executors.place(setting.executor, plan.here())
         jobs = plan.jobs(handed_in.found, labs, setting.terms, place, (setting.out / "work").resolve())
     except NotTaken as error:
@@ -64,9 +65,11 @@ def run(folder: Path, names: list[str], setting: Setting) -> None:
         number = store.begin_run("batch")
         failed = grade(jobs, store, number, setting, console)
         unknown = [(item.name, item.reason) for item in handed_in.unknown]
-        told = Told(list(labs), outputs.now(), handed_in.layout, failed, unknown)
+        note = f"Not on the roster: {', '.join(strangers)}." if strangers else ""
+        notes = (note,) if note else ()
+        told = Told(list(labs), outputs.now(), handed_in.layout, failed, unknown, notes=notes)
         finish(store, labs, rules, students, told, setting, console)
-    raise SystemExit(1 if failed else 0)
+    leave(1 if failed else 0)
 
 
 def labs_of(names: Sequence[str], root: Path) -> dict[str, Lab]:
@@ -110,7 +113,13 @@ def opened(out: Path) -> Store:
         return Store(out / outputs.STORE)
 
 
-def _show(handed_in: Cohort, console: Console) -> None:
+def not_on(students: Roster, handed_in: Cohort) -> list[str]:
+    """Who handed something in and is not on the roster; nobody where there is none."""
+    known = {student.id for student in students.students}
+    return sorted({item.student for item in handed_in.found} - known) if known else []
+
+
+def _show(handed_in: Cohort, strangers: Sequence[str], console: Console) -> None:
     """What was recognised, before anything is graded, and what was not."""
     by_lab: dict[str, int] = {}
     for item in handed_in.found:
@@ -120,6 +129,10 @@ def _show(handed_in: Cohort, console: Console) -> None:
     for other in handed_in.unknown:
         line = f"  ? {one_line(other.name)}: {one_line(other.reason)}"
         console.print(Text(line, "yellow"), soft_wrap=True)
+    for name in strangers:
+        console.print(
+            Text(f"  ? {one_line(name)}: not on the roster, graded all the same", "yellow"), soft_wrap=True
+        )
 
 
 def grade(

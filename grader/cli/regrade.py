@@ -13,7 +13,7 @@ from grader.batch import regrade as again
 from grader.batch.book import Told
 from grader.batch.regrade import Change
 from grader.cli.batch import Setting, finish, grade, labs_of, opened, roster_of, rules_of
-from grader.cli.say import BAD_COMMAND, stop
+from grader.cli.say import BAD_COMMAND, leave, stop
 from grader.reports.text import one_line
 from grader.result import write_atomically
 
@@ -53,7 +53,7 @@ def run(labs: list[str], since: str, changed_only: bool, asked: Sequence[str], s
         finish(store, by_name, rules, students, told, setting, console)
         if not failed:
             store.end_run(round_.run)
-    raise SystemExit(1 if failed else 0)
+    leave(1 if failed else 0)
 
 
 def show(changes: Sequence[Change], console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import csv
 import random
@@ -15,7 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from grader.batch import plan, scheduler
+from grader.batch.intake import cohort
+from grader.batch.orders import Terms
+from grader.batch.scheduler import Hands
 from grader.batch.store import Store
+from grader.lab import load_lab
+from grader.result import Result
 from tests.conftest import needs
 from tests.fixtures.tiny import eventually
 from tests.testing import steps
@@ -75,6 +82,33 @@ def test_every_student_has_a_row(class_):
     assert set(rows) == {"ada", "bob", "eve", "zoe", "max"}
     assert rows["ada"]["gemm_cpu score"] == rows["bob"]["gemm_cpu score"] == "0.00"
     assert rows["max"]["gemm_cpu note"] == "nothing handed in"
+
+
+def test_who_is_not_on_the_roster_is_graded_and_named(class_):
+    (class_ / "roster.csv").write_text("username\nada\nbob\n")
+    assert "? eve: not on the roster, graded all the same" in batch(class_).stdout
+    assert "Not on the roster: eve." in (class_ / "out" / "class.html").read_text()
+    assert table(class_)["eve"]["gemm_cpu score"] == "0.00"
+
+
+def test_another_executor_gives_the_same_scores(class_):
+    """Orders travel to processes of any executor, and results back."""
+    terms, labs = Terms(practice=True, duels=False, slots=2), {"gemm_cpu": load_lab("gemm_cpu", ROOT)}
+    found = cohort(class_ / "class", list(labs.values()), class_ / "work").found
+    orders = [job.order(ROOT, terms) for job in plan.jobs(found, labs, terms, plan.here(), class_ / "work")]
+    with concurrent.futures.ProcessPoolExecutor(2) as pool:
+        elsewhere = list(scheduler.answers(orders, Hands(pool, scheduler.grade_alone, 2)))
+    with scheduler.local(terms) as hands:
+        here = list(scheduler.answers(orders, hands))
+
+    def scores(answers):
+        results = {answer.key: Result.model_validate_json(answer.document) for answer in answers}
+        return {
+            key: (result.score, [test.status for test in result.tests]) for key, result in results.items()
+        }
+
+    assert len(orders) == 2
+    assert scores(elsewhere) == scores(here)
 
 
 def test_the_second_time_nothing_is_graded_but_what_is_new(class_):
