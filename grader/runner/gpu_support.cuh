@@ -214,18 +214,26 @@ int play(const How *how, const std::vector<Input> &inputs, size_t ws_bytes, void
         cudaStreamCreateWithFlags(&scene.stream, cudaStreamNonBlocking);
     }
     std::vector<void *> late; /* inputs that arrive only when the stream has come so far */
+    for (int i = 0; how->delayed && i < streams; i++)
+        for (const Input &input : inputs) {
+            late.push_back(nullptr);
+            cudaMalloc(&late.back(), input.bytes);
+            cudaMemcpy(late.back(), i ? input.twin : input.data, input.bytes, cudaMemcpyHostToDevice);
+        }
+    /* A gate in front of all streams: it opens when everything is queued behind it, so that two begin together. */
+    cudaStream_t gate;
+    cudaEvent_t open;
+    cudaStreamCreateWithFlags(&gate, cudaStreamNonBlocking);
+    cudaEventCreateWithFlags(&open, cudaEventDisableTiming);
     cudaError_t error = cudaDeviceSynchronize();
+    if (how->delayed)
+        drive_delay<<<1, 1, 0, gate>>>(late_cycles);
+    cudaEventRecord(open, gate);
     for (int i = 0; i < streams && !error; i++) {
         Scene &scene = scenes[i];
-        for (size_t j = 0; how->delayed && j < inputs.size(); j++) {
-            late.push_back(nullptr);
-            cudaMalloc(&late.back(), inputs[j].bytes);
-            cudaMemcpy(late.back(), i ? inputs[j].twin : inputs[j].data, inputs[j].bytes, cudaMemcpyHostToDevice);
-        }
-        if (how->delayed)
-            drive_delay<<<1, 1, 0, scene.stream>>>(late_cycles);
+        cudaStreamWaitEvent(scene.stream, open, 0);
         for (size_t j = 0; how->delayed && j < inputs.size(); j++)
-            cudaMemcpyAsync(scene.in[j]->template as<void>(), late[late.size() - inputs.size() + j], inputs[j].bytes,
+            cudaMemcpyAsync(scene.in[j]->template as<void>(), late[i * inputs.size() + j], inputs[j].bytes,
                             cudaMemcpyDeviceToDevice, scene.stream);
         const uint32_t calls = how->calls ? how->calls : 1;
         const int status = make(how, i ? calls * how->twin : calls, scene, call, seen);
@@ -233,6 +241,8 @@ int play(const How *how, const std::vector<Input> &inputs, size_t ws_bytes, void
     }
     const cudaError_t ended = cudaDeviceSynchronize();
     error = error ? error : ended;
+    cudaEventDestroy(open);
+    cudaStreamDestroy(gate);
     for (void *array : late)
         cudaFree(array);
     for (int i = 0; i < streams && !error; i++) {
