@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from grader.runner import programs
 from grader.runner.host import GuestFailed
 from grader.runner.programs import FOLDER, Ended, ProgramRunner, Run, StagedRuns, needed_bytes, stage
 from grader.sandbox.confine import Tier
@@ -155,6 +156,12 @@ class TestTheEndOfASandbox:
         with leaving_nothing(), ProgramRunner(tier, furnished[1]) as own:
             with pytest.raises(GuestFailed, match="ended the sandbox's server"):
                 own.run(Run((furnished[0], "kill")))
+
+    def test_who_stops_the_server_is_not_waited_for_ever(self, tier: Tier, furnished, monkeypatch) -> None:
+        monkeypatch.setattr(programs, "_GRACE_S", 0.2)
+        with leaving_nothing(), ProgramRunner(tier, furnished[1]) as own:
+            with pytest.raises(GuestFailed, match="stopped the sandbox's server"):
+                own.run(Run((furnished[0], "stop"), timeout_s=0.2))
 
     def test_it_ends_with_the_grader(self, tier: Tier, furnished, tmp_path: Path) -> None:
         """Also when the grader is killed in the middle of a run."""
