@@ -24,7 +24,7 @@ from grader.testing.checks import NotJudged
 from grader.testing.subject import reference_of
 from grader.timing import fitness
 from grader.timing.duel import BUSY_SHARE
-from grader.toolchain import cache, nvcc
+from grader.toolchain import cache, nvcc, programs
 
 Status = Literal["yes", "partly", "no"]
 
@@ -93,7 +93,9 @@ def lab_finding(lab: Lab, machine: dict[str, Finding], reference: Finding | None
         return Finding(name, "no", f"nothing: {'; '.join(stopped)}", "not judged here")
     tests = "".join(path.read_text("utf-8", "replace") for path in lab.test_files(practice=False))
     cores = len(os.sched_getaffinity(0))
+    absent = programs.missing(lab)
     losses = [
+        (bool(absent), f"what needs {', '.join(absent)} (apt-get install {' '.join(absent)})"),
         (lab.hardware.gpu and machine["GPU"].status != "yes", "what runs on a GPU"),
         (lab.hardware.gpu and machine["CuPy"].status != "yes", "what CuPy checks"),
         (machine["sandbox"].status == "no", "hidden tests (no sandbox: practice only)"),

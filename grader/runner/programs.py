@@ -37,7 +37,7 @@ FOLDER = "/tmp/work"
 """Where programs run, as they see it. Without namespaces of their own it lies elsewhere, and outputs are translated."""
 
 START_S = 20.0
-_GRACE_S = 20.0
+_GRACE_S = 10.0
 """Beyond a run's own limit: the server must have answered by then, or it is dead or stopped."""
 
 _STDIN: Mapping[str, int] = {"empty": 0, "file": 1, "pipe": 2, "closed": 3, "terminal": 4}

@@ -19,6 +19,8 @@ from grader.toolchain import sanitizers
 
 _SHOWN = 2000
 _HALVINGS = 3
+_PATIENCE = 3
+"""So many sandboxes may a program break before it is not run any more."""
 
 
 class Program:
@@ -46,6 +48,7 @@ class Program:
         self._environment = dict(environment or {})
         self._runner: ProgramRunner | None = None
         self._hangs = 0
+        self._broken_sandboxes = 0
 
     def run(self, *arguments: str | bytes, case: str = "", **how: Any) -> Ended:
         """Run it once with these arguments; `how` are fields of `Run`. Returns what came of it.
@@ -115,7 +118,15 @@ class Program:
             raise self._broken(failure, _words(run)) from None
 
     def start(self) -> ProgramRunner:
-        """The sandbox, started when there is none. It ends with the thread that started it."""
+        """The sandbox, started when there is none. It ends with the thread that started it.
+
+        Raises CheckFailed when the program has broken too many: to wait for each of them would take hours.
+        """
+        if self._broken_sandboxes >= _PATIENCE:
+            raise CheckFailed(
+                f"not run: it has ended or stopped the server of its sandbox {self._broken_sandboxes} times",
+                why="Signals and descriptors that are not yours are to be left alone.",
+            )
         if self._runner is None:
             self._runner = self._launch()
         return self._runner
@@ -142,6 +153,7 @@ class Program:
         )
 
     def _broken(self, failure: GuestFailed, case: str) -> Exception:
+        self._broken_sandboxes += 1
         if not self._blame:
             return NotJudged(f"{self.argv[0]} {failure.summary}: {case}")
         return CheckFailed(

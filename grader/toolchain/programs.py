@@ -17,6 +17,7 @@ from grader.runner.programs import ProgramSpec
 from grader.toolchain import build, cache
 
 _SERVER = Path(grader.runner.__file__).parent / "serve.c"
+_BIN = Path("/usr/bin")
 _FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-static")
 
 
@@ -42,7 +43,8 @@ def furnish(lab: Lab, program: Path | None = None, model: str | None = None) -> 
     helpers = _helpers(lab)
     if model is not None:
         tools.append(Path(find_model(lab, model).argv[0]))
-    libraries = {library for tool in tools for library in runtime.needs(tool)}
+    launcher = Path("/usr/bin/setpriv")  # confine.py starts programs by it where there are no user namespaces
+    libraries = {library for tool in (*tools, launcher) for library in runtime.needs(tool)}
     libraries |= set(runtime.prepare().program_libraries)
     own = (helpers, *([program] if program else ()))
     return ProgramSpec(
@@ -61,9 +63,17 @@ def find_model(lab: Lab, name: str) -> Model:
     return Model(name, (str(_installed(command[0], f"apt-get install {name}")), *command[1:]))
 
 
+def missing(lab: Lab) -> list[str]:
+    """What of the lab's programs and models is not installed here, by name."""
+    commands = {name: name for name in lab.sandbox.programs} | {
+        name: command[0] for name, command in lab.sandbox.models.items()
+    }
+    return [name for name, program in commands.items() if not (_BIN / program).exists()]
+
+
 def _installed(name: str, advice: str = "") -> Path:
     """Where a program lies, as `/usr/bin/NAME`. Raises Missing with `advice`."""
-    path = Path("/usr/bin") / name
+    path = _BIN / name
     if not path.exists():
         raise Missing(
             f"needs {path}: {advice or f'install the package that holds it (apt-file search {path})'}"

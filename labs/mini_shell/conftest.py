@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
+from grader.runner.invoke import Invocation
 from grader.runner.programs import Ended
 from grader.testing import CheckFailed, Library, Program, check
 from labs.mini_shell.oracle import MODELS, compare, explained
@@ -59,6 +60,24 @@ def parse(library: Library) -> Callable[[bytes], bytes | int]:
         text, out = np.frombuffer(source, np.uint8), np.zeros(_OUTPUT, np.uint8)
         case = source.decode("utf-8", "backslashreplace")
         return _settled(library.call("drive_parse", text, text.size, out, out.size, case=case), out, case)
+
+    return ask
+
+
+@pytest.fixture
+def parse_all(library: Library) -> Callable[[Sequence[bytes]], list[bytes | int]]:
+    """`parse_all([b"a", b"b |"])`: the same for some hundred short texts, in one call of the runner."""
+
+    def ask(sources: Sequence[bytes]) -> list[bytes | int]:
+        outs = [np.zeros(1024, np.uint8) for _ in sources]
+        texts = [np.frombuffer(source, np.uint8) for source in sources]
+        calls = [
+            Invocation("drive_parse", (text, text.size, out, out.size))
+            for text, out in zip(texts, outs, strict=True)
+        ]
+        cases = [source.decode("utf-8", "backslashreplace") for source in sources]
+        answers = library.calls(calls, case=f"one of {len(sources)} texts: {cases[0]!r} …")
+        return [_settled(*item) for item in zip(answers, outs, cases, strict=True)]
 
     return ask
 

@@ -64,7 +64,7 @@ def test_trees(parse):
 
 
 @points(1.5)
-def test_random_trees(parse, rng):
+def test_random_trees(parse_all, rng):
     """Texts put together from words, quotes and signs in any order."""
     pieces = [
         b"a",
@@ -99,9 +99,11 @@ def test_random_trees(parse, rng):
         b"(",
         b")",
     ]
-    for _ in range(400):
-        picked = rng.integers(0, len(pieces), size=int(rng.integers(0, 9)))
-        _same_tree(parse, b"".join(pieces[index] for index in picked))
+    for _ in range(30):
+        picked = [rng.integers(0, len(pieces), size=int(rng.integers(0, 9))) for _ in range(50)]
+        sources = [b"".join(pieces[index] for index in one) for one in picked]
+        for source, got in zip(sources, parse_all(sources), strict=True):
+            _check_tree(source, got)
 
 
 @points(1)
@@ -1253,7 +1255,11 @@ def _press(terminal, key, what):
 
 
 def _same_tree(parse, source):
-    expected, got = tree(source), parse(source)
+    _check_tree(source, parse(source))
+
+
+def _check_tree(source, got):
+    expected = tree(source)
     if got != expected:
         raise CheckFailed("another tree", case=repr(source), expected=_plain(expected), got=_plain(got))
 

@@ -47,7 +47,7 @@ def _task(program: Program, script: bytes, expected: bytes) -> Task:
 @points(6)
 def test_starting_programs(duel, against_dash):
     """Programs one by one and in pipelines of three: what it costs to make a process."""
-    duel("spawn", [against_dash("programs", _programs, 800), against_dash("pipelines", _pipelines, 250)])
+    duel("spawn", [against_dash("programs", _programs, 500), against_dash("pipelines", _pipelines, 160)])
 
 
 @points(2)
@@ -57,13 +57,13 @@ def test_bytes_through_pipes(duel, against_dash):
 
 
 def _programs(rng: np.random.Generator) -> tuple[bytes, bytes]:
-    statuses = rng.integers(0, 100, size=800)
+    statuses = rng.integers(0, 100, size=500)
     lines = [b"ends %d" % status for status in statuses]
     return b"\n".join([*lines, b"args $?", b""]), b"[%d]\n1\n" % statuses[-1]
 
 
 def _pipelines(rng: np.random.Generator) -> tuple[bytes, bytes]:
-    statuses = rng.integers(0, 100, size=(250, 3))
+    statuses = rng.integers(0, 100, size=(160, 3))
     lines = [b"ends %d | ends %d | ends %d" % tuple(row) for row in statuses]
     return b"\n".join([*lines, b"args $?", b""]), b"[%d]\n1\n" % statuses[-1, -1]
 

@@ -64,6 +64,13 @@ def test_who_kills_everybody_fails_and_the_next_run_has_a_new_sandbox(program: P
     assert program.run("say", "alive").stdout == b"alive"
 
 
+def test_who_goes_on_breaking_sandboxes_is_not_run_any_more(subject: Subject) -> None:
+    own = Program(subject.program()._launch, subject.program().argv)
+    summaries = [failure(own, "kill").summary for _ in range(5)]
+    assert ["not run" in summary for summary in summaries] == [False, False, False, True, True]
+    own.close()
+
+
 def test_a_sanitizers_finding_names_the_line(subject: Subject) -> None:
     found = failure(subject.program("asan"), "overflow", "9")
     assert found.where.startswith("deeds.c:") and "watched this run" in found.why

@@ -44,6 +44,10 @@ def test_what_is_missing_is_named_with_the_command_that_installs_it(deeds) -> No
         programs.furnish(deeds.model_copy(update={"sandbox": sandbox}))
 
 
+def test_what_is_missing_is_listed(deeds) -> None:
+    assert programs.missing(deeds) == ["nobody"]
+
+
 def test_helpers_are_compiled_once(deeds, own_cache) -> None:
     first = programs.furnish(deeds).path
     helper = Path(first.partition(":")[0]) / "helper"
