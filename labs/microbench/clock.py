@@ -98,6 +98,12 @@ def overhead(events: list[Event]) -> int:
 def repetitions(events: list[Event]) -> list[Event]:
     """The readings of the last MB_REPS repetitions, and what happened between them."""
     places = [i for i, event in enumerate(events) if event.kind == READING]
+    check(
+        len(places) >= 2 * REPS,
+        "it did not read the clock for every repetition",
+        expected=f"at least {2 * REPS} readings",
+        got=len(places),
+    )
     return events[places[-2 * REPS] :]
 
 

@@ -29,12 +29,14 @@ class Profile:
     """ns with a random pattern, and with a sorted one."""
 
     def stairs(self) -> list[tuple[int, float]]:
-        """The levels as a line: each begins at the size behind the end of the one before."""
+        """The levels as a line: each begins at the first size behind the one before that is about as slow as it is."""
         corners: dict[int, float] = {}
-        first = self.sizes[0]
+        before = 0
         for end, ns in self.levels:
+            places = zip(self.sizes, self.ns, strict=True)
+            first = next((size for size, slow in places if before < size <= end and 1.4 * slow >= ns), end)
             corners |= {first: ns, end: ns}
-            first = next((size for size in self.sizes if size > end), end)
+            before = end
         return sorted(corners.items())
 
 
