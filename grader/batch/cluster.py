@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -50,14 +51,27 @@ def _end(kernel: Any, executor: Any) -> None:
     its workers end by themselves when they hear nothing any more."""
     from parsl.utils import Timer
 
+    groups = list(_groups(executor))
     if _trouble(executor):
         # Or it would start new blocks in their place; its own close() asks the interchange.
         Timer.close(kernel.job_status_poller, _SILENT_S)
         executor.provider.cancel(list(executor.blocks_to_job_id.values()))
-        return
-    ending = threading.Thread(target=kernel.cleanup, daemon=True)
-    ending.start()
-    ending.join(_END_S)
+    else:
+        ending = threading.Thread(target=kernel.cleanup, daemon=True)
+        ending.start()
+        ending.join(_END_S)
+    for group in groups:  # a worker that took a dead one's place is forgotten by Parsl
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+
+
+def _groups(executor: Any) -> Iterator[int]:
+    """The process groups of blocks on this machine; Slurm ends its own jobs."""
+    for job in executor.provider.resources.values():
+        with contextlib.suppress(ProcessLookupError, KeyError, TypeError):
+            group = os.getpgid(job["remote_pid"])
+            if group != os.getpgrp():
+                yield group
 
 
 def _config(name: str, terms: Terms, folder: str) -> Any:

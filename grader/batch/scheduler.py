@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import os
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from grader.batch.orders import Answer, Order, Terms
 from grader.batch.slot import COMMAND, Slot, Told, silent
+from grader.batch.worker import die_with_parent
 
 
 def _no_trouble() -> str:
@@ -92,6 +94,10 @@ def local(terms: Terms, told: Told = silent, command: Sequence[str] = COMMAND) -
 
 
 def grade_alone(order: Order) -> Answer:
-    """One order in a worker of its own: what an executor of processes or of a cluster runs."""
+    """One order in a worker of its own: what an executor of processes or of a cluster runs in one of its processes.
+
+    That process dies with whoever started it; a worker that Parsl has started anew would outlive it for ever.
+    """
+    die_with_parent(os.getppid())
     with Slot() as slot:
         return slot.grade(order)
