@@ -15,7 +15,7 @@ from grader.lab import Lab
 
 _TEMPLATES = Path(__file__).parent / "templates" / "handout"
 _LAB_FILES = ("README.md", "conftest.py", "oracle.py", "test_public.py", "test_performance.py", "hints.yaml")
-_PACKAGE_ENDINGS = (".py", ".c", ".h", ".yaml", ".j2", ".css", ".json")
+_PACKAGE_ENDINGS = (".py", ".c", ".h", ".cuh", ".yaml", ".j2", ".css", ".js", ".json")
 _RUNGS = re.compile(r"(?m)^(?:#.*\n)*rungs:.*\n(?:[ \t]+.*\n|[ \t]*\n)*")
 _DEVELOPERS = ("hypothesis", "jsonschema", "mypy", "ruff", "types-pyyaml")
 
@@ -41,7 +41,10 @@ def handout(labs: Sequence[Lab], folder: Path) -> list[Path]:
         contract.write_text(_RUNGS.sub("", contract.read_text(encoding="utf-8")), encoding="utf-8")
     requirements = folder / "requirements.txt"
     lines = requirements.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if not line.lower().startswith(tuple(f"{name}==" for name in _DEVELOPERS))]
+    unwanted = [f"{name}==" for name in _DEVELOPERS]
+    if not any(lab.language == "cuda" for lab in labs):
+        unwanted.append("nvidia-")  # CUDA's compiler, 105 MB
+    kept = [line for line in lines if not line.lower().startswith(tuple(unwanted))]
     requirements.write_text("".join(line for line in kept if not line.startswith("#")), encoding="utf-8")
     for template in sorted(path for path in _TEMPLATES.rglob("*") if path.is_file()):
         target = folder / template.relative_to(_TEMPLATES)

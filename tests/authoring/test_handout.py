@@ -112,3 +112,13 @@ def test_a_bare_clone_of_it_grades_with_make(made, tmp_path):
     assert answer.returncode == 0, answer.stderr
     assert "gemm_f32 is not written yet" in answer.stdout
     assert "hidden tests run at grading" in answer.stdout
+
+
+def test_the_compiler_for_gpus_comes_only_with_labs_that_need_it(made, tmp_path):
+    with_gpu = (made / "requirements.txt").read_text()
+    assert "nvidia-cuda-nvcc==" in with_gpu
+    handout([load_lab("gemm_cpu", ROOT)], tmp_path / "plain")
+    plain = (tmp_path / "plain" / "requirements.txt").read_text()
+    assert "nvidia" not in plain
+    assert "cffi==" in plain
+    assert (made / "grader" / "runner" / "gpu_support.cuh").is_file()
