@@ -129,3 +129,9 @@ def _demangled(symbols: Iterable[str]) -> dict[str, str]:
         if len(names) == len(listed)
         else {name: name for name in listed}
     )
+
+
+def _plain(name: str) -> str:
+    """A kernel's name as its author writes it: 'multiply<64, 64>' of '(anonymous namespace)::multiply<64u, 64u>'."""
+    name = name.replace("(anonymous namespace)::", "")
+    return re.sub(r"(?<=\d)u\b", "", re.sub(r"\(\w+\)(?=\d)", "", name))

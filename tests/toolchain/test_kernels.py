@@ -67,6 +67,11 @@ def test_the_table_is_for_people(compiled: dict[str, kernels.Kernel]) -> None:
     assert "1 x barriers" in text
 
 
+def test_names_are_those_that_the_author_wrote() -> None:
+    long = "(anonymous namespace)::multiply<(anonymous namespace)::shape<64u, 32u>, ((anonymous namespace)::trust)2>"
+    assert kernels._plain(long) == "multiply<shape<64, 32>, 2>"
+
+
 def test_spills_are_read() -> None:
     said = (
         "ptxas info    : Compiling entry function '_Z1kv' for 'sm_80'\n"
