@@ -124,11 +124,9 @@ def _demangled(symbols: Iterable[str]) -> dict[str, str]:
         names = answer.stdout.splitlines()
     except (OSError, subprocess.TimeoutExpired):
         names = []
-    return (
-        dict(zip(listed, names, strict=True))
-        if len(names) == len(listed)
-        else {name: name for name in listed}
-    )
+    if len(names) != len(listed):
+        return {name: name for name in listed}
+    return {symbol: _plain(name) for symbol, name in zip(listed, names, strict=True)}
 
 
 def _plain(name: str) -> str:
