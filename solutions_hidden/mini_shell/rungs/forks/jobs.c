@@ -13,28 +13,34 @@
 
 #include "shell.h"
 
+struct process {
+    pid_t pid; /* 0 once ended */
+    bool stopped;
+};
+
 struct job {
     struct job *next;
     int number;
     pid_t group;
     size_t n, alive; /* processes, and how many of them have not ended */
     int status;      /* of the last process */
-    bool stopped, background;
-    pid_t pids[]; /* 0 once ended */
+    bool stopped;    /* every process that has not ended is: one that is not could still read what is typed */
+    bool background;
+    struct process processes[];
 };
 
 static struct job *jobs; /* the newest first */
 
 struct job *job_new(const pid_t *pids, size_t n, pid_t group)
 {
-    struct job *j = calloc(1, sizeof *j + n * sizeof *pids);
+    struct job *j = calloc(1, sizeof *j + n * sizeof j->processes[0]);
     if (j == NULL)
         return NULL;
     j->n = n;
     j->group = group;
     j->number = jobs != NULL ? jobs->number + 1 : 1;
     for (size_t i = 0; i < n; i++) {
-        j->pids[i] = pids[i];
+        j->processes[i].pid = pids[i];
         j->alive += pids[i] > 0;
     }
     j->next = jobs;
@@ -57,21 +63,29 @@ void jobs_forget(void)
         forget(jobs);
 }
 
+static bool all_stopped(const struct job *j)
+{
+    for (size_t i = 0; i < j->n; i++)
+        if (j->processes[i].pid > 0 && !j->processes[i].stopped)
+            return false;
+    return j->alive > 0;
+}
+
 /* What waitpid has told of a process. */
 static void note(pid_t pid, int state)
 {
     for (struct job *j = jobs; j != NULL; j = j->next) {
         for (size_t i = 0; i < j->n; i++) {
-            if (j->pids[i] != pid)
+            if (j->processes[i].pid != pid)
                 continue;
-            if (WIFSTOPPED(state)) {
-                j->stopped = true;
-                return;
+            j->processes[i].stopped = WIFSTOPPED(state);
+            if (!WIFSTOPPED(state)) {
+                if (i == j->n - 1)
+                    j->status = WIFSIGNALED(state) ? 128 + WTERMSIG(state) : WEXITSTATUS(state);
+                j->processes[i].pid = 0;
+                j->alive--;
             }
-            if (i == j->n - 1)
-                j->status = WIFSIGNALED(state) ? 128 + WTERMSIG(state) : WEXITSTATUS(state);
-            j->pids[i] = 0;
-            j->alive--;
+            j->stopped = all_stopped(j);
             return;
         }
     }
@@ -169,6 +183,8 @@ static struct job *chosen(char **argv)
 
 static void resume(struct job *j)
 {
+    for (size_t i = 0; i < j->n; i++)
+        j->processes[i].stopped = false;
     j->stopped = false;
     kill(shell.interactive ? -j->group : j->group, SIGCONT);
 }
