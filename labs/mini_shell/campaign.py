@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from grader.runner.programs import Ended
 from grader.testing import CheckFailed, Program
 from grader.toolchain import cache
+from labs.mini_shell.conftest import FILES
 from labs.mini_shell.oracle import MODELS, Difference, answer, compare, run
-from labs.mini_shell.scripts import FILES, scripts
+from labs.mini_shell.scripts import scripts
 
 hypothesis.configuration.set_hypothesis_home_dir(
     cache.root() / "hypothesis"

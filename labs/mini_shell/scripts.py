@@ -1,4 +1,4 @@
-"""Scripts drawn from the language of the handout, for hypothesis; and the files that they find.
+"""Scripts drawn from the language of the handout, for hypothesis.
 
 Only what has one right answer is drawn: no two processes write one file at the same time, nobody reads what another one
 is writing, what goes on in the background is waited for, and who may be ended early by SIGPIPE does nothing else.
@@ -9,9 +9,6 @@ from __future__ import annotations
 import random
 
 from hypothesis import strategies as st
-
-FILES = {"in1": b"one\ntwo\nthree\ntwo\n", "in2": b"b a\nd c", "d1/": b"", "plain": b"not a program\n"}
-"""What lies in the working folder of every script."""
 
 _LETTERS = ["a", "b1", "x.y", "-z", "+", "%", "/", "=", "_", ",", "@", "A", "^", "a#b"]
 _QUOTED = ["'a b'", "''", "'|'", "';'", "'#'", "'$V1'", "'\\'", "'\"'", "'a\nb'", "'>'", "'&'"]
