@@ -35,7 +35,8 @@ def test_the_order_of_the_columns_does_not_matter():
     log = (
         "==7== Events : DLmw DLmr ILmr D1mw D1mr I1mr Dw Dr Ir Bc\\n==7== Collected : 1 2 3 4 5 6 7 8 9 10\\n"
     )
-    assert parse(log.replace("\\n", "\n")) == Counts(instructions=9, accesses=15, d1_misses=9, ll_misses=3)
+    expected = Counts(instructions=9, accesses=15, d1_misses=9, ll_misses=3, branches=10)
+    assert parse(log.replace("\\n", "\n")) == expected
 
 
 SUMMARY = """\
