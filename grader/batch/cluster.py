@@ -2,7 +2,8 @@
 
 The settings and what each of them cures were found by killing everything there is: workers, blocks, the interchange
 and this process. Slurm's options come from the environment: GRADER_SLURM_PARTITION, _ACCOUNT, _CORES (per grading),
-_WALLTIME, _OPTIONS (more #SBATCH lines), _INIT (shell commands on the node), and GRADER_PARSL_ADDRESS.
+_WALLTIME, _OPTIONS (more #SBATCH lines), _INIT (shell commands on the node); GRADER_PARSL_ADDRESS (of this machine, as
+the nodes reach it) and GRADER_PARSL_FOLDER (for its job scripts, where the nodes see it).
 """
 
 from __future__ import annotations
@@ -41,13 +42,13 @@ def hands(name: str, terms: Terms) -> Iterator[Hands]:
 
     with tempfile.TemporaryDirectory(prefix="parsl-", dir=_set("PARSL_FOLDER", "") or None) as folder:
         config = _config(name, terms, folder)
-        os.environ[_MARK] = mark = folder
+        os.environ[_MARK] = folder
         kernel, executor = parsl.load(config), config.executors[0]
         try:
             pool = ParslPoolExecutor(dfk=kernel)
             yield Hands(pool, grade_alone, 2 * terms.slots, lambda: _trouble(executor))
         finally:
-            _end(kernel, executor, mark)
+            _end(kernel, executor, folder)
             parsl.clear()
 
 
