@@ -2,7 +2,8 @@
 
 The settings and what each of them cures were found by killing everything there is: workers, blocks, the interchange
 and this process. Slurm's options come from the environment: GRADER_SLURM_PARTITION, _ACCOUNT, _CORES (per grading),
-_WALLTIME, _OPTIONS (more #SBATCH lines), _INIT (shell commands on the node), and GRADER_PARSL_ADDRESS.
+_WALLTIME, _OPTIONS (more #SBATCH lines), _INIT (shell commands on the node); GRADER_PARSL_ADDRESS (of this machine, as
+the nodes reach it) and GRADER_PARSL_FOLDER (for its job scripts, where the nodes see it).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from grader.batch.orders import Terms
@@ -22,6 +24,9 @@ _HEARTBEAT_S, _SILENT_S = 2, 10
 """A worker that died is noticed after the second of them; Parsl's own 30 s and 120 s let a class wait."""
 
 _END_S = 60.0
+
+_MARK = "GRADER_PARSL_BATCH"
+"""In the environment of everything that a batch's Parsl starts here."""
 
 
 def machine() -> str:
@@ -37,21 +42,21 @@ def hands(name: str, terms: Terms) -> Iterator[Hands]:
 
     with tempfile.TemporaryDirectory(prefix="parsl-", dir=_set("PARSL_FOLDER", "") or None) as folder:
         config = _config(name, terms, folder)
+        os.environ[_MARK] = folder
         kernel, executor = parsl.load(config), config.executors[0]
         try:
             pool = ParslPoolExecutor(dfk=kernel)
             yield Hands(pool, grade_alone, 2 * terms.slots, lambda: _trouble(executor))
         finally:
-            _end(kernel, executor)
+            _end(kernel, executor, folder)
             parsl.clear()
 
 
-def _end(kernel: Any, executor: Any) -> None:
+def _end(kernel: Any, executor: Any, mark: str) -> None:
     """Stop everything. Without its interchange Parsl would wait for ever: then only the blocks are given back, and
     its workers end by themselves when they hear nothing any more."""
     from parsl.utils import Timer
 
-    groups = list(_groups(executor))
     if _trouble(executor):
         # Or it would start new blocks in their place; its own close() asks the interchange.
         Timer.close(kernel.job_status_poller, _SILENT_S)
@@ -60,18 +65,18 @@ def _end(kernel: Any, executor: Any) -> None:
         ending = threading.Thread(target=kernel.cleanup, daemon=True)
         ending.start()
         ending.join(_END_S)
-    for group in groups:  # a worker that took a dead one's place is forgotten by Parsl
+    for pid in _marked(mark):  # a worker that took a dead one's place is forgotten by Parsl
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
 
 
-def _groups(executor: Any) -> Iterator[int]:
-    """The process groups of blocks on this machine; Slurm ends its own jobs."""
-    for job in executor.provider.resources.values():
-        with contextlib.suppress(ProcessLookupError, KeyError, TypeError):
-            group = os.getpgid(job["remote_pid"])
-            if group != os.getpgrp():
-                yield group
+def _marked(mark: str) -> Iterator[int]:
+    """Processes on this machine that were started with this mark in their environment; not this one."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if f"{_MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                    yield int(entry.name)
 
 
 def _config(name: str, terms: Terms, folder: str) -> Any:

@@ -14,7 +14,7 @@ from grader.batch.gradebook import defused
 from grader.batch.orders import Terms
 from grader.batch.plan import Job, Place
 from grader.batch.policy import counted
-from grader.batch.store import Attempt, Handed, Kind, Outcome, Pieces, Store, outcomes_of_lines
+from grader.batch.store import Attempt, Handed, Kind, Outcome, Store, outcomes_of_lines
 from grader.lab import Lab
 
 _WORDS = {
@@ -145,18 +145,13 @@ def changes(store: Store, since_run: int) -> list[Change]:
     Compared are the newest attempt before that run and the newest of all, each as it was judged: lateness and the
     policy of the course come on top.
     """
-    pairs = store.moved(since_run)
-    keys = [key for old, new in pairs for key in (old.key, new.key)]
-    lines, pieces = store.outcome_lines(keys), store.pieces(keys)
     found = []
-    for old, new in pairs:
-        was, now = lines[old.key], lines[new.key]
-        same = set(was) & set(now)
+    for old, new, was, now, unlike in store.moved(since_run):
+        same = set(was).intersection(now)
         told = (outcomes_of_lines(line for line in side if line not in same) for side in (was, now))
         tests = tuple(differing(*told))
         if tests or abs(old.score - new.score) > 0.005:
-            why = reasons(pieces[old.key], pieces[new.key])
-            found.append(Change(new.student, new.lab, old, new, why, tests))
+            found.append(Change(new.student, new.lab, old, new, reasons(unlike), tests))
     return found
 
 
@@ -180,7 +175,6 @@ def _words(item: Outcome) -> str:
     return item.status.replace("_", " ")
 
 
-def reasons(old: Pieces, new: Pieces) -> tuple[str, ...]:
-    """What is not the same any more; 'measured again' when all is."""
-    different = [words for name, words in _WORDS.items() if getattr(old, name) != getattr(new, name)]
-    return tuple(different) or ("measured again",)
+def reasons(unlike: Sequence[str]) -> tuple[str, ...]:
+    """What is not the same any more, in words; 'measured again' when all is."""
+    return tuple(_WORDS[name] for name in unlike) or ("measured again",)

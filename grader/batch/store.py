@@ -71,6 +71,17 @@ class Outcome(NamedTuple):
     max_points: float
 
 
+class Pair(NamedTuple):
+    """Two attempts of a student and lab, the tests of each as lines of text (equal lines say the same), and which of
+    the pieces that decide a result are not the same."""
+
+    old: Attempt
+    new: Attempt
+    old_lines: list[str]
+    new_lines: list[str]
+    unlike: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Ratio:
     """What a result says about one duel; `tiers` as in the contract."""
@@ -86,7 +97,10 @@ class Ratio:
 _ATTEMPT = "a.id, a.run, a.student, a.lab, a.key, r.submission, a.at, a.handed_in, r.score, r.max_score, r.judged_max"
 
 
-_SAME = "submission, lab_digest, grader, compiler, machine, how"
+DECIDING = ("submission", "lab_digest", "grader", "compiler", "machine", "how")
+"""Pieces that may be another without anybody having asked for a repetition."""
+
+_SAME = ", ".join(DECIDING)
 
 Kind = Literal["batch", "regrade", "again"]
 """What a run is: a batch; a regrade of what changed; a regrade that repeats also what did not."""
@@ -187,21 +201,32 @@ class Store:
         )
         return [Attempt(*row) for row in rows]
 
-    def moved(self, since_run: int) -> list[tuple[Attempt, Attempt]]:
-        """(newest attempt before that run, newest of all) of every student and lab, where they say different things."""
-        columns = ", ".join(f"{{0}}.{name}" for name in ("id", "run", "student", "lab", "key"))
-        columns += ", r{0}.submission, {0}.at, {0}.handed_in, r{0}.score, r{0}.max_score, r{0}.judged_max"
+    def moved(self, since_run: int) -> list[Pair]:
+        """What every student and lab has newest before that run, and newest of all, where the two say other things."""
+        columns = "{0}.id, {0}.run, {0}.student, {0}.lab, {0}.key, r{0}.submission, {0}.at, {0}.handed_in, "
+        columns += "r{0}.score, r{0}.max_score, r{0}.judged_max"
+        unlike = ", ".join(f"ra.{name} <> rb.{name}" for name in DECIDING)
         rows = self._base.execute(
             "WITH pairs AS (SELECT max(CASE WHEN run < ? THEN id END) AS old, "
             "max(CASE WHEN run >= ? THEN id END) AS new FROM attempts GROUP BY student, lab) "
-            f"SELECT {columns.format('a')}, {columns.format('b')} FROM pairs "
+            f"SELECT ra.outcome, rb.outcome, {columns.format('a')}, {columns.format('b')}, {unlike} FROM pairs "
             "JOIN attempts a ON a.id = pairs.old JOIN attempts b ON b.id = pairs.new "
             "JOIN results ra ON ra.key = a.key JOIN results rb ON rb.key = b.key "
-            "WHERE a.key <> b.key AND (ra.outcome <> rb.outcome OR ra.score <> rb.score) ORDER BY a.student, a.lab",
+            "WHERE a.key <> b.key AND (ra.outcome <> rb.outcome OR ra.score <> rb.score) "
+            "ORDER BY a.student, a.lab",
             (since_run, since_run),
         )
-        half = len(Attempt._fields)
-        return [(Attempt(*row[:half]), Attempt(*row[half:])) for row in rows]
+        half, whole = 2 + len(Attempt._fields), 2 + 2 * len(Attempt._fields)
+        return [
+            Pair(
+                Attempt(*row[2:half]),
+                Attempt(*row[half:whole]),
+                row[0].split("\n"),
+                row[1].split("\n"),
+                tuple(name for name, differs in zip(DECIDING, row[whole:], strict=True) if differs),
+            )
+            for row in rows
+        ]
 
     def runs(self) -> list[tuple[int, str, str, str]]:
         """(number, kind, began, ended or '') of every run, the oldest first."""
@@ -216,10 +241,6 @@ class Store:
         """The tests of these results, without their words."""
         found = self._of_keys("key, outcome", keys)
         return {key: outcomes_of_lines(text.split("\n")) for key, text in found}
-
-    def outcome_lines(self, keys: Iterable[str]) -> dict[str, list[str]]:
-        """The same, a line of text each: equal lines say the same, and most are equal."""
-        return {key: text.split("\n") for key, text in self._of_keys("key, outcome", keys)}
 
     def ratios(self, keys: Iterable[str]) -> dict[str, list[Ratio]]:
         """The duels of these results."""
@@ -300,7 +321,7 @@ def outcome_of(result: Result) -> str:
 
 
 def outcomes_of_lines(lines: Iterable[str]) -> list[Outcome]:
-    """The tests of some of `outcome_lines`."""
+    """The tests of some lines of a `Pair`."""
     return [Outcome(*item) for item in json.loads(f"[{','.join(lines)}]")]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,7 +100,8 @@ def roster_of(setting: Setting) -> Roster:
 
 
 @contextlib.contextmanager
-def _told_kindly(file: Path):  # type: ignore[no-untyped-def]
+def _told_kindly(file: Path) -> Iterator[None]:
+    """A store that cannot be opened, in one message."""
     try:
         yield
     except (sqlite3.DatabaseError, RuntimeError) as error:
