@@ -46,6 +46,13 @@ class Setting:
 
 def run(folder: Path, names: list[str], setting: Setting) -> None:
     """Grade what is new in `folder`, and write everything; exit with 1 when something could not be graded."""
+    try:
+        _run(folder, names, setting)
+    except KeyboardInterrupt:
+        stop(GO_ON, INTERRUPTED)
+
+
+def _run(folder: Path, names: list[str], setting: Setting) -> None:
     console = Console(highlight=False)
     labs = labs_of(names, setting.root)
     rules, students = rules_of(setting), roster_of(setting)

@@ -23,7 +23,10 @@ from grader.timing.fitness import cpu_info
 ROOT = Path(__file__).parents[2]
 ALL_WELL = {
     name: Finding(name, "yes", "here", "fine")
-    for name in ("C compiler", "sanitizers", "Python", "CPU", "cores", "sandbox", "valgrind", "GPU", "cache")
+    for name in (
+        *("C compiler", "sanitizers", "Python", "CPU", "cores", "sandbox", "valgrind", "cache"),
+        *("GPU", "nvcc", "CuPy"),
+    )
 }
 WORKING_REFERENCE = Finding("reference of gemm_cpu", "yes", "OpenBLAS", "timed tests")
 
@@ -184,18 +187,28 @@ def test_a_driver_that_fails_or_hangs_counts_as_no_gpu(tools, monkeypatch, scrip
     assert doctor._gpu().status == "partly"
 
 
-def test_without_a_gpu_nobody_is_sent_to_install_what_needs_one(tools, monkeypatch):
+def test_without_a_gpu_nobody_is_sent_to_install_cupy(tools, monkeypatch):
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
-    assert (doctor._cupy().mend, doctor._nvcc().mend) == ("", "")
+    assert doctor._cupy().mend == ""
 
 
-def test_with_a_gpu_the_cupy_that_fits_is_named(tools, monkeypatch):
+def test_without_nvcc_the_packages_that_bring_it_are_named(monkeypatch):
+    def missing():
+        raise doctor.nvcc.Missing("no nvcc")
+
+    monkeypatch.setattr(doctor.nvcc, "find", missing)
+    found = doctor._nvcc()
+    assert found.status == "partly"
+    assert "pip install nvidia-cuda-nvcc" in found.mend
+
+
+@pytest.mark.parametrize(("release", "package"), [("12.4", "cupy-cuda12x"), ("13.0", "cupy-cuda13x")])
+def test_with_a_gpu_the_cupy_that_fits_is_named(tools, monkeypatch, release, package):
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
     tools("nvidia-smi", "echo NVIDIA H100")
-    assert "nvidia-cuda-toolkit" in doctor._nvcc().mend
-    assert doctor._cupy().mend.endswith("pip install cupy-cuda12x")
-    tools("nvcc", "echo Cuda compilation tools, release 13.0, V13.0.88")
-    assert doctor._cupy().mend.endswith("pip install cupy-cuda13x")
+    compiler = doctor.nvcc.Nvcc(Path("/cuda/bin/nvcc"), Path("/cuda"), f"nvcc {release} (V{release}.1)")
+    monkeypatch.setattr(doctor.nvcc, "find", lambda: compiler)
+    assert doctor._cupy().mend.endswith(f"pip install {package}")
 
 
 def test_the_cache_is_measured(tmp_path, monkeypatch):
@@ -251,15 +264,22 @@ def test_what_everything_needs_stops_every_lab(lab, broken):
     assert doctor.lab_finding(lab, machine, WORKING_REFERENCE).status == "no"
 
 
-@pytest.mark.parametrize(
-    ("hardware", "reason"),
-    [({"isa": ["avx9"]}, "this CPU has no avx9"), ({"gpu": True}, "it needs a GPU")],
-)
-def test_hardware_that_is_not_here_stops_a_lab(lab, hardware, reason):
-    wanted = lab.model_copy(update={"hardware": lab.hardware.model_copy(update=hardware)})
+def test_a_vector_extension_that_is_not_here_stops_a_lab(lab):
+    wanted = lab.model_copy(update={"hardware": lab.hardware.model_copy(update={"isa": ["avx9"]})})
+    found = doctor.lab_finding(wanted, ALL_WELL, WORKING_REFERENCE)
+    assert (found.status, found.found) == ("no", "nothing: this CPU has no avx9")
+
+
+def test_without_a_gpu_a_lab_that_needs_one_is_judged_in_part():
     machine = {**ALL_WELL, "GPU": Finding("GPU", "partly", "none", "no GPU")}
-    found = doctor.lab_finding(wanted, machine, WORKING_REFERENCE)
-    assert (found.status, found.found) == ("no", f"nothing: {reason}")
+    found = doctor.lab_finding(load_lab("gemm_tensor_core", ROOT), machine, WORKING_REFERENCE)
+    assert (found.status, found.found) == ("partly", "all but: what runs on a GPU")
+
+
+def test_without_nvcc_nothing_of_a_cuda_lab_is_judged():
+    machine = {**ALL_WELL, "nvcc": Finding("nvcc", "partly", "none", "cannot be built")}
+    found = doctor.lab_finding(load_lab("gemm_tensor_core", ROOT), machine, WORKING_REFERENCE)
+    assert (found.status, found.found) == ("no", "nothing: no nvcc")
 
 
 # --- How it is shown ----------------------------------------------------------------------------------------
