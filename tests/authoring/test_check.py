@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.authoring import matrix
+from grader.authoring import check, matrix
 from grader.authoring.candidates import Candidate
 from grader.authoring.check import (
     Outcome,
@@ -122,3 +122,48 @@ def test_the_matrix_shows_who_kills_whom() -> None:
     assert "| mutant m01_slip | 0.0 /" in text
     assert "| a | K |" in text and "| b | x |" in text
     assert "- nothing adds up" in text
+
+
+def waiting(*names: str) -> Result:
+    tests = [
+        sample.test(
+            name,
+            "correctness",
+            "not_judged",
+            of=1,
+            id=f"test_hidden.py::{name}",
+            message="needs an NVIDIA GPU",
+        )
+        for name in names
+    ]
+    return sample.result(tests)
+
+
+def test_what_lacks_a_tool_is_remarked_and_no_complaint() -> None:
+    mutant = Candidate("mutant", "m01", HERE, caught_by=("test_a",))
+    assert complaints(mutant, waiting("test_a")) == ""
+    assert list(remarks_of(mutant, waiting("test_a"))) == ["not proven here: test_a could not be judged"]
+    noisy = waiting("test_a").model_copy(
+        update={
+            "tests": [test.model_copy(update={"message": "too noisy"}) for test in waiting("test_a").tests]
+        }
+    )
+    assert complaints(mutant, noisy) == "survives: no test fails"
+
+
+def test_a_mutant_that_only_a_gpu_can_show_is_laid_aside_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graded: list[str] = []
+
+    def run(self: check.Trials, folder: Path, name: str, **_: object) -> Result:
+        graded.append(name)
+        return waiting("test_sums_of_every_length", "test_two_streams_at_once")
+
+    monkeypatch.setattr(check.gpu, "present", lambda: None)
+    monkeypatch.setattr(check.Trials, "run", run)
+    lab = load_lab("cuda_reduce_transpose", ROOT)
+    (outcome,) = check.check(lab, 1, "m01_tail_dropped", quick=True).outcomes
+    assert graded == ["without-a-gpu"]
+    assert outcome.problems == ()
+    assert outcome.remarks == ("not proven here: needs a GPU for test_sums_of_every_length",)
