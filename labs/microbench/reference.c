@@ -31,7 +31,7 @@ static double now_ns(void)
 }
 
 /* ns for `groups` times UNROLLED loads, from *position on. */
-static double chase(void **position, uint64_t groups)
+static double chase(void ***position, uint64_t groups)
 {
     void **node = *position;
     double before = now_ns();
@@ -46,24 +46,28 @@ static double chase(void **position, uint64_t groups)
     return after - before;
 }
 
-/* A random ring: the nodes in random order (Fisher, Yates), each leading to the one after it. */
+/* A random ring: a row of all nodes in random order (Fisher, Yates), each leading to the one behind it. */
 static void **ring_of(unsigned char *nodes, size_t n, size_t stride)
 {
-    void ***order = malloc(n * sizeof *order);
-    if (order == NULL)
-        return NULL;
-    uint32_t state = 0x2545f491;
-    for (size_t i = 0; i < n; i++) {
+    uint32_t *row = malloc(n * sizeof *row), *behind = malloc(n * sizeof *behind), state = 0x2545f491;
+    for (size_t i = 0; i < n && row != NULL; i++) {
         state = state * 1664525u + 1013904223u;
         size_t j = (size_t)((uint64_t)state * (i + 1) >> 32);
-        order[i] = order[j];
-        order[j] = (void **)(void *)(nodes + i * stride);
+        row[i] = row[j];
+        row[j] = (uint32_t)i;
+    }
+    if (row == NULL || behind == NULL) {
+        free(row);
+        free(behind);
+        return NULL;
     }
     for (size_t i = 0; i < n; i++)
-        *order[i] = order[i + 1 < n ? i + 1 : 0];
-    void **first = order[0];
-    free(order);
-    return first;
+        behind[row[i]] = row[i + 1 < n ? i + 1 : 0];
+    for (size_t i = 0; i < n; i++) /* written by address: what the caches hold then is what it is for everybody */
+        *(void **)(void *)(nodes + i * stride) = nodes + behind[i] * stride;
+    free(row);
+    free(behind);
+    return (void **)(void *)nodes;
 }
 
 static int by_size(const void *left, const void *right)
@@ -78,7 +82,7 @@ int mb_chase(size_t bytes, size_t stride, int random, uint64_t min_ns, mb_stat *
     void *nodes = NULL;
     if (!random || posix_memalign(&nodes, 4096, bytes) != 0)
         return -EINVAL;
-    void *position = ring_of(nodes, bytes / stride, stride);
+    void **position = ring_of(nodes, bytes / stride, stride);
     if (position == NULL) {
         free(nodes);
         return -ENOMEM;
