@@ -8,6 +8,8 @@ from typing import Annotated, Optional
 
 import typer
 
+from grader.cli.say import going_on_later
+
 app = typer.Typer(
     name="grader",
     help="Grades systems, HPC and CUDA labs: builds them, tests them, measures them against a reference.",
@@ -166,11 +168,12 @@ def batch(
     root: Root = Path(),
 ) -> None:
     """Grade a class. What was graded before is not graded again, so that the same command goes on after a stop."""
-    from grader.batch.orders import Terms
-    from grader.cli.batch import Setting, run
+    with going_on_later():
+        from grader.batch.orders import Terms
+        from grader.cli.batch import Setting, run
 
-    terms = Terms(practice, duels, slots, first_slot)
-    run(submissions, _split(labs), Setting(root, out, terms, roster, course, executor))
+        terms = Terms(practice, duels, slots, first_slot)
+        run(submissions, _split(labs), Setting(root, out, terms, roster, course, executor))
 
 
 @app.command()
@@ -196,13 +199,14 @@ def regrade(
     root: Root = Path(),
 ) -> None:
     """Grade the submissions of a batch again, and say what changed for whom and why. Nothing is overwritten."""
-    from grader.batch.orders import Terms
-    from grader.cli.batch import Setting
-    from grader.cli.regrade import run
+    with going_on_later():
+        from grader.batch.orders import Terms
+        from grader.cli.batch import Setting
+        from grader.cli.regrade import run
 
-    asked = {"best": best, "latest": latest, "never_lower": never_lower}
-    setting = Setting(root, out, Terms(practice, duels, slots, first_slot), roster, course, executor)
-    run(_split(labs), since, changed_only, [name for name, wanted in asked.items() if wanted], setting)
+        asked = {"best": best, "latest": latest, "never_lower": never_lower}
+        setting = Setting(root, out, Terms(practice, duels, slots, first_slot), roster, course, executor)
+        run(_split(labs), since, changed_only, [name for name, wanted in asked.items() if wanted], setting)
 
 
 def _split(labs: list[str] | None) -> list[str]:

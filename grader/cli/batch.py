@@ -27,10 +27,6 @@ from grader.lab import ContractError, Lab, list_labs, load_lab
 from grader.reports.text import one_line
 from grader.result import Result
 
-GO_ON = "stopped; what is graded is kept. The same command goes on from here"
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -46,13 +42,6 @@ class Setting:
 
 def run(folder: Path, names: list[str], setting: Setting) -> None:
     """Grade what is new in `folder`, and write everything; exit with 1 when something could not be graded."""
-    try:
-        _run(folder, names, setting)
-    except KeyboardInterrupt:
-        stop(GO_ON, INTERRUPTED)
-
-
-def _run(folder: Path, names: list[str], setting: Setting) -> None:
     console = Console(highlight=False)
     labs = labs_of(names, setting.root)
     rules, students = rules_of(setting), roster_of(setting)
@@ -171,8 +160,6 @@ def grade(
                     owners = ((owner.student, owner.lab) for owner in job.owners)
                     failed.update(dict.fromkeys(owners, answer.reason))
                 progress.ended(answer, result)
-    except KeyboardInterrupt:
-        stop(GO_ON, INTERRUPTED)
     except ExecutorMissing as error:
         stop(str(error), BAD_COMMAND)
     return failed
@@ -196,8 +183,6 @@ def finish(
         written = outputs.write(setting.out, store, labs, rules, students, told)
     except OSError as error:
         stop(f"cannot be written: {error}")
-    except KeyboardInterrupt:
-        stop(GO_ON, INTERRUPTED)
     console.print(
         Text(f"{setting.out}: {written.students} students in {', '.join(written.files)}"), soft_wrap=True
     )

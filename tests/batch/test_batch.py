@@ -126,7 +126,8 @@ def attempts(place, out="out"):
 
 
 def started(place, **more):
-    return subprocess.Popen(command(place), stdout=subprocess.DEVNULL, cwd=ROOT, text=True, **more)
+    more.setdefault("stdout", subprocess.DEVNULL)
+    return subprocess.Popen(command(place), cwd=ROOT, text=True, **more)
 
 
 def workers(place):
@@ -163,7 +164,8 @@ def test_killed_at_any_moment_it_goes_on_and_every_result_is_there_once(class_, 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(class_, monkeypatch):
     monkeypatch.setenv("CLASS_OF_THE_TEST", str(class_))
-    process = started(class_, stderr=subprocess.PIPE)
+    process = started(class_, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert any("to grade" in line for line in process.stdout)
     assert eventually(lambda: len(workers(class_)) > 1, 60)  # its worker is there: it grades
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
