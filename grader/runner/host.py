@@ -160,12 +160,12 @@ class Guest:
                 f"a runner began with {started!r}: is the runtime in the cache of another version?"
             )
         frame = self._receive(time.monotonic() + START_S, "while it was loaded")
-        crash = channel.decode(frame, 0) if frame[:1] == b"X" else None
-        if isinstance(crash, Crash):
-            raise self._failure(
-                "crashed", f"crashed while it was loaded: {_signal_name(crash.signal)}", crash
-            )
         try:
+            crash = channel.decode(frame, 0) if frame[:1] == b"X" else None
+            if isinstance(crash, Crash):
+                raise self._failure(
+                    "crashed", f"crashed while it was loaded: {_signal_name(crash.signal)}", crash
+                )
             self.addresses = channel.decode_hello(frame)
         except channel.ProtocolError as error:
             raise self._failure("forged", f"wrote to the grader's channel: {error}") from error

@@ -26,6 +26,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -252,12 +253,27 @@ static void limit(int what, uint32_t value)
         setrlimit(what, &wanted);
 }
 
+/*
+ * By the system call, since signal(2) leaves out 32 and 33, which the C library keeps for itself: posix_spawn ignores
+ * them in the programs that it starts, so everything that make starts begins with them ignored.
+ */
+static void reset_signals(void)
+{
+    static const struct {
+        void (*handler)(int);
+        unsigned long flags;
+        void (*restorer)(void);
+        uint64_t mask;
+    } as_at_boot; /* zeros: SIG_DFL; the kernel's struct sigaction */
+    for (int number = 1; number <= 64; number++)
+        syscall(SYS_rt_sigaction, number, &as_at_boot, NULL, sizeof as_at_boot.mask);
+}
+
 /* In the child: descriptors 0, 1 and 2 and no others, signals as they are at boot, then the program. */
 static void become(const struct order *order, const char *folder, const int standard[3])
 {
     setsid();
-    for (int number = 1; number < NSIG; number++)
-        signal(number, SIG_DFL);
+    reset_signals();
     if (order->stdin_kind == STDIN_TERMINAL)
         ioctl(order->terminal, TIOCSCTTY, 0);
     for (int i = 0; i < 3; i++)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import platform
+import re
 import signal
 import subprocess
 import sys
@@ -39,6 +42,19 @@ def runner(tier: Tier, furnished) -> Iterator[ProgramRunner]:
 def does(runner: ProgramRunner, furnished) -> Does:
     """`does("say", "hi")`: what came of the program with these arguments."""
     return lambda *arguments, **how: runner.run(Run((furnished[0], *arguments), **how))
+
+
+@contextlib.contextmanager
+def ignoring(*numbers: int) -> Iterator[None]:
+    """Ignore signals, also those that the C library keeps for itself (so by the system call, sigaction(2))."""
+    action, old = (ctypes.c_ulong * 4)(signal.SIG_IGN), [(ctypes.c_ulong * 4)() for _ in numbers]
+    call = ctypes.CDLL(None).syscall
+    rt_sigaction = {"x86_64": 13, "aarch64": 134}[platform.machine()]
+    for number, before in zip(numbers, old, strict=True):
+        assert call(rt_sigaction, number, action, before, 8) == 0
+    yield
+    for number, before in zip(numbers, old, strict=True):
+        assert call(rt_sigaction, number, before, None, 8) == 0
 
 
 class TestWhatComesOfIt:
@@ -118,6 +134,12 @@ class TestWhatItFinds:
 
     def test_the_servers_channel_is_out_of_reach(self, does: Does) -> None:
         assert does("server").stdout == b"closed"
+
+    def test_signals_as_they_are_at_boot(self, tier: Tier, furnished) -> None:
+        """Whatever the grader was started by ignores, e.g. nohup; make's children even ignore signals 32 and 33."""
+        with ignoring(signal.SIGHUP, signal.SIGINT, 32), ProgramRunner(tier, furnished[1]) as runner:
+            status = runner.run(Run((furnished[0], "file", "/proc/self/status"))).stdout.decode()
+        assert re.findall(r"Sig(?:Ign|Blk):\s*(\w+)", status) == ["0" * 16] * 2
 
     def test_limits(self, does: Does) -> None:
         assert does("say", "x", descriptors=4).stdout == b"x"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from grader.sandbox import probe
-from grader.toolchain import build, module
+from grader.toolchain import build, module, steps
 from grader.toolchain.build import BuildFailed, Built
 from tests.conftest import needs
 from tests.fixtures import tiny
@@ -286,10 +286,10 @@ class TestNotTheSubmissionsFault:
     @needs("tier A")
     def test_a_sandbox_that_does_not_start(self, tier, lab, compiled, monkeypatch) -> None:
         files = tiny.source("/* not mine */")
-        monkeypatch.setattr(build, "SYSTEM", (Path("/nonexistent"),))
+        monkeypatch.setattr(steps, "SYSTEM", (Path("/nonexistent"),))
         with pytest.raises(RuntimeError, match="sandbox could not start the compiler"):
             build.build(tier, lab, files, "release")
-        monkeypatch.setattr(build, "SYSTEM", probe.SYSTEM)
+        monkeypatch.setattr(steps, "SYSTEM", probe.SYSTEM)
         assert build.build(tier, lab, files, "release").remarks == ()  # the failure was not kept
 
     def test_no_compiler(self, monkeypatch) -> None:
