@@ -2,8 +2,9 @@
  * faults.c - stands in for the submission's clocks and for pthread_create in the "faults" build.
  *
  * Scripted, the clock stands still but for what the script says: every reading takes a given time, and so does every
- * operation of the work. Real, it is the machine's own clock, faster by a factor. All readings are written down, so that
- * what a submission says can be compared with what its clock said, digit by digit, on the noisiest machine.
+ * operation of the work. Real, it is the machine's own clock, faster by a factor, or the CPU time. All readings are
+ * written down, so that what a submission says can be compared with what its clock said, digit by digit, on the noisiest
+ * machine.
  */
 #define _GNU_SOURCE
 #include "microbench.h"
@@ -36,6 +37,7 @@ static struct {
 } script;
 
 static double speed = 1.0;
+static clockid_t real_clock = CLOCK_MONOTONIC;
 static int64_t real_start;
 
 int __real_clock_gettime(clockid_t which, struct timespec *now);
@@ -54,15 +56,27 @@ static void note(uint32_t kind, int which, int64_t ns, uint64_t number)
         log_of[i] = (clock_event){kind, which, ns, number};
 }
 
-/* The machine's own clock from now on, `factor` times as fast; the log begins anew, and threads may be started. */
-void clock_real(double factor)
+static void begin(clockid_t clock, double factor)
 {
     script.on = 0;
     speed = factor;
-    real_start = real_now(CLOCK_MONOTONIC);
+    real_clock = clock;
+    real_start = real_now(clock);
     threads_left = -1;
     atomic_store(&threads_alive, 0);
     atomic_store(&logged, 0);
+}
+
+/* The machine's own clock from now on, `factor` times as fast; the log begins anew, and threads may be started. */
+void clock_real(double factor)
+{
+    begin(CLOCK_MONOTONIC, factor);
+}
+
+/* The CPU time of the process from now on: a clock that stands still while other programs have the machine. */
+void clock_cpu(void)
+{
+    begin(CLOCK_PROCESS_CPUTIME_ID, 1.0);
 }
 
 /* Let pthread_create fail from thread number nth (from 0) on; negative: none fails. */
@@ -148,7 +162,7 @@ static int64_t reading(clockid_t which)
     if (script.on)
         now = scripted_now();
     else if (which == CLOCK_MONOTONIC || which == CLOCK_MONOTONIC_RAW)
-        now = real_start + (int64_t)((double)(real_now(CLOCK_MONOTONIC) - real_start) * speed);
+        now = real_start + (int64_t)((double)(real_now(real_clock) - real_start) * speed);
     note(READING, which, now, (uint64_t)usage.ru_minflt);
     return now;
 }

@@ -15,6 +15,7 @@ typedef struct {
 } clock_event;
 
 void clock_real(double speed);
+void clock_cpu(void);
 void clock_fail_thread(long nth);
 long clock_threads(void);
 size_t clock_log(clock_event *events, size_t room);

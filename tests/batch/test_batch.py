@@ -164,7 +164,9 @@ def test_killed_at_any_moment_it_goes_on_and_every_result_is_there_once(class_, 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(class_, monkeypatch):
     monkeypatch.setenv("CLASS_OF_THE_TEST", str(class_))
-    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
+    heard = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # also where the tests run in the background
     process = started(class_, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     signal.signal(signal.SIGINT, heard)
     assert any("to grade" in line for line in process.stdout)
