@@ -167,12 +167,13 @@ class Group:
     ) -> tuple[tuple[tuple[Value, ...], ...], Timing]:
         """Thaw, execute every rank's batch, freeze; values by rank, CPU time of all, wall time to the last answer.
 
-        No calls at all only open the windows. Raises GroupFailed for the first rank that failed.
+        No calls at all only open the windows; no rank may use more than `cpu_limit_s`. Raises GroupFailed for the
+        rank that failed: a crash before a hang, and of those that hang the one that used the CPU most.
         """
         answers = self.each(calls or [()] * len(self.guests), windows, timeout_s, cpu_limit_s)
         failures = [failure for failure in answers if isinstance(failure, GroupFailed)]
-        if failures:  # a rank that others only waited for is the one to name
-            raise min(failures, key=lambda failure: failure.kind == "hung")
+        if failures:  # the others may only have waited for it
+            raise min(failures, key=lambda failure: (failure.kind == "hung", -failure.cpu_s))
         good = [answer for answer in answers if isinstance(answer, Answer)]
         cpu_s = sum(answer.timing.cpu_s for answer in good)
         return tuple(answer.values for answer in good), Timing(
@@ -236,7 +237,10 @@ class Group:
         open_ranks = set(waiting)
         while open_ranks:
             passed = time.monotonic() - begun
-            used_up = cpu_limit_s is not None and self._cpu_ns(waiting) - cpu_before > cpu_limit_s * 1e9
+            used_up = cpu_limit_s is not None and any(
+                now - before > cpu_limit_s * 1e9
+                for now, before in zip(self._cpu_ns(waiting), cpu_before, strict=True)
+            )
             if passed >= limit or used_up:
                 for rank in sorted(open_ranks):
                     fates[rank] = GroupFailed(rank, self.guests[rank].hung(limit))
@@ -291,12 +295,13 @@ class Group:
         if self._own_folder and hasattr(self, "folder"):
             self.folder.close()
 
-    def _cpu_ns(self, ranks: Sequence[int]) -> int:
-        total = 0
-        for rank in ranks:
-            with contextlib.suppress(OSError):  # it is gone
-                total += time.clock_gettime_ns((~self.guests[rank].pid << 3) | 2)
-        return total
+    def _cpu_ns(self, ranks: Sequence[int]) -> list[int]:
+        """CPU time of each of these ranks so far, in ns; 0 for one that is gone."""
+        used = [0] * len(ranks)
+        for place, rank in enumerate(ranks):
+            with contextlib.suppress(OSError):
+                used[place] = time.clock_gettime_ns((~self.guests[rank].pid << 3) | 2)
+        return used
 
 
 def _of_rank(spec: GuestSpec, world: int, folder: Path, descriptors: tuple[int, ...]) -> GuestSpec:

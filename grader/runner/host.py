@@ -237,6 +237,18 @@ class Guest:
         except OSError as error:
             raise self._gone() from error
 
+    def busy_s(self) -> float:
+        """Seconds that the guest's threads have been on a core or in line for one (Documentation/scheduler/sched-stats).
+
+        Unlike CPU time it does not shrink on a busy machine: who spins for a second is busy for a second.
+        """
+        busy_ns = 0
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                on_core_ns, in_line_ns, _ = (task / "schedstat").read_text().split()
+                busy_ns += int(on_core_ns) + int(in_line_ns)
+        return busy_ns * 1e-9
+
     def freeze(self) -> None:
         """Stop every thread of the guest and wait until all of them have stopped."""
         try:

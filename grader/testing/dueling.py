@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -46,6 +47,9 @@ class DuelRunner:
         Raises CheckFailed below the first tier or for a wrong timed result, NotJudged when it cannot be told.
         """
         contract = self._subject.lab.duels[name]
+        cores = len(os.sched_getaffinity(0))
+        if ranks > cores:  # who has the core while the other waits would be measured, not the submission
+            raise NotJudged(f"needs {ranks} cores, one for each process; here {cores} may be used")
         against = None if contract.against == "self" else self._reference()
         rules = Rules(_tiers(contract), contract.clock, contract.cap_s, scale, contract.compares)
         ours = self._subject.side(ranks)

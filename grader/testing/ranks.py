@@ -162,6 +162,10 @@ class Ranks:
         """How many threads a rank has."""
         return len(os.listdir(f"/proc/{self._running().guests[rank].pid}/task"))  # noqa: PTH208
 
+    def busy_s(self, rank: int) -> float:
+        """Seconds that a rank has been on a core or in line for one: waiting by looking again and again counts."""
+        return self._running().guests[rank].busy_s()
+
     def memory_mib(self, rank: int) -> float:
         """Address space of a rank in MiB."""
         return self._running().guests[rank].memory_mib()

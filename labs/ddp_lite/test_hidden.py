@@ -236,14 +236,13 @@ def test_a_peer_dies_in_the_middle(open_world, rng, count):
 def test_a_peer_that_never_comes(open_world):
     """Without a peer a call ends after timeout_ms, not earlier and not much later; and then at once."""
     world, case = open_world(2, timeout_ms=400), "2 ranks, rank 1 does not call, timeout 400 ms"
+    before = world.ranks.busy_s(0)
     waiting = world.answers("barrier", lambda rank: (), case, only=[0])
+    busy = world.ranks.busy_s(0) - before
     must_fail(waiting, ("-ETIMEDOUT",), case)
     took = world.ranks.timings[0].wall_s
     check(0.39 < took < 1.5, "the wait was not as long as asked", case=case, got=f"{took:.2f} s")
-    used = world.ranks.timings[0].cpu_s
-    check(
-        used < 0.2, "waiting took CPU time: it must sleep", case=case, got=f"{1000 * used:.0f} ms of CPU time"
-    )
+    check(busy < 0.2, "waiting kept a core busy: it must sleep", case=case, got=f"{1000 * busy:.0f} ms")
     again = world.answers("barrier", lambda rank: (), f"{case}, second call", only=[0])
     must_fail(again, ("-ETIMEDOUT",), f"{case}, second call")
     took = world.ranks.timings[0].wall_s
@@ -531,7 +530,7 @@ def split(row, like):
 def test_your_own_transport_connects_any_number(open_world, rng, count):
     """Every pair of ranks, in both directions at the same time, with more bytes than any buffer has."""
     world = open_world(count, own=True)
-    for n in (777, 300_001):  # the second begins at an odd place of whatever buffers there are
+    for n in (777, 3_000_001):  # the second begins at an odd place of whatever buffers there are
         case = f"{count} ranks, your own transport, {n} bytes to everybody"
         given = [rng.integers(0, 256, (count, n), np.uint8) for _ in range(count)]
         got = [np.zeros((count, n), np.uint8) for _ in range(count)]
@@ -649,13 +648,14 @@ def test_nobody_comes(ranks):
 @category("safety")
 @points(0.5)
 def test_waiting_on_your_own_transport_is_sleeping(open_world):
-    """300 ms with nothing to do cost next to no CPU time."""
+    """300 ms with nothing to do, and no core is busy meanwhile."""
     world, case = open_world(2, own=True), "2 ranks, your own wait(300 ms), nothing comes"
+    before = world.ranks.busy_s(0)
     values = world.ranks.call("drive_idle", lambda rank: (0, 300), case=case)
-    timing = world.ranks.timings[0]
-    check(values == (0, 0), "wait did not answer 0", case=case, got=str(values))
-    check(timing.wall_s > 0.29, "wait came back too early", case=case, got=f"{1000 * timing.wall_s:.0f} ms")
-    check(timing.cpu_s < 0.1, "wait used the CPU", case=case, got=f"{1000 * timing.cpu_s:.0f} ms of CPU time")
+    busy, took = world.ranks.busy_s(0) - before, world.ranks.timings[0].wall_s
+    check(values == (0, 0), "wait did not answer 0", case=case, got=", ".join(map(answer, values)))
+    check(took > 0.29, "wait came back too early", case=case, got=f"{1000 * took:.0f} ms")
+    check(busy < 0.15, "wait kept a core busy: it must sleep", case=case, got=f"{1000 * busy:.0f} ms")
 
 
 # --- Errors -------------------------------------------------------------------------------------------------------
