@@ -331,7 +331,7 @@ int drive_register(int which, const drive_shape *shape, size_t np, size_t bucket
     struct place *at = &places[which];
     size_t total = 0;
     for (size_t i = 0; i < np; i++)
-        total += shape[i].n;
+        total += shape[i].n + 1; /* one more: parameters without floats have addresses of their own, too */
     at->params = calloc(np + 1, sizeof *at->params);
     at->memory = calloc(2 * total + 2, sizeof *at->memory);
     if (at->params == NULL || at->memory == NULL)
@@ -346,7 +346,7 @@ int drive_register(int which, const drive_shape *shape, size_t np, size_t bucket
             *p = (ddp_param){next, next + total, shape[i].n, shape[i].requires_grad};
             memcpy(next, data, shape[i].n * sizeof *data);
         }
-        next += shape[i].n;
+        next += shape[i].n + 1;
         data += shape[i].n;
     }
     return ddp_register(at->ddp, at->params, np, bucket_bytes);

@@ -313,11 +313,12 @@ static bool makes_sense(const ddp_param *ps, size_t np)
     return true;
 }
 
-/* The slot with this gradient, or NONE. */
+/* The slot with this gradient, or NONE: without floats there is nothing to share. Models have hundreds of parameters, not
+ * millions: to look through all of them is quick enough. */
 static size_t find_slot(const ddp *d, const ddp_param *p)
 {
     for (size_t s = 0; s < d->nslots; s++)
-        if (p->n > 0 && d->slots[s].grad == p->grad)
+        if (p->n > 0 && d->slots[s].n > 0 && d->slots[s].grad == p->grad)
             return s;
     return NONE;
 }
