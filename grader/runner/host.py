@@ -238,7 +238,7 @@ class Guest:
             raise self._gone() from error
 
     def busy_s(self) -> float:
-        """Seconds that the guest's threads have been on a core or in line for one (Documentation/scheduler/sched-stats).
+        """Seconds that the guest's threads have been on a core or in line for one (sched-stats of the kernel's manual).
 
         Unlike CPU time it does not shrink on a busy machine: who spins for a second is busy for a second.
         """

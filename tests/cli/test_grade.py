@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,6 +20,10 @@ from grader import result as document
 from grader.cli import app
 from grader.cli.say import BAD_COMMAND, CANNOT_WORK
 from grader.lab import Lab
+from grader.sandbox.confine import FIRST_SANDBOX_UID
+from grader.toolchain import cache
+from tests.conftest import needs
+from tests.fixtures.tiny import descendants, eventually, sandboxed
 from tests.testing import steps
 
 COURSE = Path(__file__).parents[2]
@@ -203,6 +211,56 @@ def test_it_runs_as_a_module_in_any_folder(lab, tmp_path):
     assert "Score 6 / 6" in answer.stdout
     assert list(folder.iterdir()) == []
     assert json.loads((lab.root / "reports" / "steps" / "anna.json").read_text())["score"] == 6
+
+
+@needs("gcc", "tier A")
+@pytest.mark.parametrize(
+    ("test", "ranks"),
+    [("large messages over your own transport", 4), ("gradients travel while others are computed", 2)],
+    ids=["in a duel", "in a training step"],
+)
+def test_nothing_is_left_of_a_killed_grading_of_several_ranks(tmp_path, test, ranks):
+    """SIGKILL to the grader alone while its ranks run: no process, no socket, no shared memory, no file."""
+    shutil.copytree(COURSE / "solutions_hidden" / "ddp_lite", tmp_path / "ada")
+    slot = 717
+    words = ["grade", "ddp_lite", "-s", tmp_path / "ada", "--slot", slot, "--no-history", "--test", test]
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "grader", *map(str, words), "--json", str(tmp_path / "result.json")],
+        cwd=COURSE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    family: dict[int, str] = {}
+
+    def all_have_been_started() -> bool:
+        family.update((pid, command_line(pid)) for pid, _ in descendants(killed.pid))
+        runners = [words for words in family.values() if "guest.py" in words and "bwrap" not in words]
+        return len(runners) >= ranks and killed.poll() is None
+
+    try:
+        assert eventually(all_have_been_started, 60)
+        time.sleep(0.3)  # now they work
+    finally:
+        killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    folders = {Path(words.split()[-1]) for words in family.values() if words.startswith("sh -c read _;")}
+    assert folders
+    assert eventually(
+        lambda: not [pid for pid, words in family.items() if words and command_line(pid) == words]
+    )
+    assert eventually(lambda: not sandboxed(FIRST_SANDBOX_UID + slot))
+    assert eventually(lambda: not any(folder.exists() for folder in folders))
+    cache.sweep()  # as the next grader does, before it begins
+    assert list(Path(tempfile.gettempdir()).glob(f"grader-*-{killed.pid}-*")) == []
+    assert not (tmp_path / "result.json").exists()
+
+
+def command_line(pid: int) -> str:
+    """The words of a process; nothing when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def test_help_names_the_commands():
