@@ -27,8 +27,10 @@ PEER = """
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 /* what: 0 return at once; 1 sleep for ever; 2 make a file; 3 an Internet socket; 4 a Unix socket;
+ * 5 look at the clock for 200 ms; 6 sleep for 200 ms;
  * 1000 + fd send one byte; 2000 + fd wait for one byte, which is the answer. */
 int tiny_act(int what, const float *input, float *output, size_t count)
 {
@@ -38,6 +40,16 @@ int tiny_act(int what, const float *input, float *output, size_t count)
     if (what == 1)
         for (;;)
             pause();
+    if (what == 5) {
+        struct timespec now, begin;
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+        do
+            clock_gettime(CLOCK_MONOTONIC, &now);
+        while ((now.tv_sec - begin.tv_sec) * 1000000000L + now.tv_nsec - begin.tv_nsec < 200000000L);
+        return 0;
+    }
+    if (what == 6)
+        return usleep(200000);
     if (what == 2)
         return open("left.behind", O_CREAT | O_WRONLY, 0600) >= 0;
     if (what == 3 || what == 4) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,7 +24,9 @@ LARGE = Contract(title="n = 3072", tiers=TIERS, bound="compute")
 class Fought:
     """One duel whose outcome is known beforehand: an Outcome, or an exception."""
 
-    def __init__(self, monkeypatch, outcome: Outcome | Exception, contract: Contract = LARGE) -> None:
+    def __init__(
+        self, monkeypatch, outcome: Outcome | Exception, contract: Contract = LARGE, ranks: int = 0
+    ) -> None:
         self.records: list[Duel] = []
         self.credit: float | None = None
         self.sides: list[object] = []
@@ -49,7 +52,7 @@ class Fought:
         )
         self.error: Exception | None = None
         try:
-            runner("large", [])
+            runner("large", [], ranks=ranks)
         except (CheckFailed, NotJudged) as error:
             self.error = error
 
@@ -71,6 +74,15 @@ def test_a_passed_duel_earns_what_its_ratio_is_worth(monkeypatch):
         "test_performance.py::test_large",
         "n = 3072",
     )
+
+
+def test_more_ranks_than_cores_are_not_measured(monkeypatch):
+    """Who has the core while the other one waits says nothing about the submission."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3})
+    fought = Fought(monkeypatch, measured("passed", 0.6, (0.58, 0.62)), ranks=2)
+    assert isinstance(fought.error, NotJudged)
+    assert str(fought.error) == "needs 2 cores, one for each process; here 1 may be used"
+    assert (fought.records, fought.credit, fought.sides) == ([], None, [])
 
 
 def test_rates_are_told_in_the_unit_of_the_duel(monkeypatch):

@@ -58,6 +58,14 @@ def test_a_rank_may_be_left_out(made) -> None:
     assert made.call("tiny_add", lambda rank: (rank, 1)) == (1, 2)
 
 
+def test_who_looks_again_and_again_is_busy_and_who_sleeps_is_not(made) -> None:
+    """Also where others use the cores: waiting in line for one counts, and CPU time would shrink."""
+    before = [made.busy_s(rank) for rank in range(2)]
+    made.call("tiny_act", whats(5, 6))
+    spins, sleeps = (made.busy_s(rank) - before[rank] for rank in range(2))
+    assert spins > 0.15 > sleeps
+
+
 def test_a_hanging_rank_is_named(made) -> None:
     with pytest.raises(CheckFailed, match=r"did not return within 0.3 s \(rank 1\)"):
         made.call("tiny_act", whats(0, 1), timeout_s=0.3)

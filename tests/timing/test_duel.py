@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.runner.arena import PAGE
+from grader.runner.group import Together
 from grader.runner.host import GuestFailed
 from grader.runner.invoke import Damage
 from grader.testing.checks import CheckFailed
@@ -354,6 +355,32 @@ def test_a_hopeless_submission_is_stopped_soon_with_a_bound(corner, rng):
     assert 0 < outcome.ratio < 0.2
     assert outcome.interval == (0.0, outcome.ratio)
     assert "in the big one; the reference needs" in outcome.reason
+
+
+def test_a_hopeless_group_is_stopped_by_the_time_of_each_rank(lab, rng):
+    """All ranks together use more than any of them: it is no hang, and the bound is that of one rank."""
+    slow, fast = steps.subject(lab, source(20_000.0)), steps.subject(lab, source())
+    try:
+        both = Case("two ranks", lambda rng: (of_two_ranks(rng), of_two_ranks(rng)), work=1.0)
+        outcome = fight(slow.side(ranks=2), fast.side(ranks=2), [both], rules(cap_s=60.0), rng)
+    finally:
+        slow.close()
+        fast.close()
+    assert outcome.verdict == "failed"
+    assert 0 < outcome.ratio < 0.2
+    assert "in two ranks; the reference needs" in outcome.reason
+
+
+def of_two_ranks(rng) -> Task:
+    """The usual task on both ranks of a group."""
+    each = [steps.task(rng) for _ in range(2)]
+    together = Together("steps_apply", tuple(task.invocations[0].arguments for task in each))
+
+    def verify(values):
+        for task in each:
+            task.verify(())
+
+    return Task((together,), verify)
 
 
 def test_a_submission_that_sleeps_is_stopped_too(corner, rng):
