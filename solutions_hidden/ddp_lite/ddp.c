@@ -1,15 +1,19 @@
 /*
  * ddp.c - collectives in a ring, and buckets of gradients on top of them.
  *
- * One picture carries all of it: each rank sends to the next one and receives from the last one, and a collective is a
- * row of steps. In step s a rank sends one chunk and receives another, and what it receives in step s is what it sends
- * in step s + 1. So both directions are plain streams of bytes, and a byte may leave as soon as the step before has
- * brought it: nobody ever waits for a whole chunk, and nobody sends without also receiving.
+ * Each rank sends to the next one and receives from the last one, and a collective is a row of steps: in step s a rank
+ * sends one chunk of its row and receives another, and what it receives in step s is what it sends in step s + 1.
+ * An all-reduce on three ranks, with chunks 0 1 2; each line says what travels over that wire:
  *
- *   all-reduce   world-1 steps that add (afterwards each rank has one chunk with the sum of all), and
- *                world-1 steps that copy (each finished chunk goes once around)
+ *                    step     0    1  |  2    3
+ *          rank 0 -> rank 1   2    1  |  0    2
+ *          rank 1 -> rank 2   0    2  |  1    0         world-1 steps that add: now rank 0 has all of chunk 0,
+ *          rank 2 -> rank 0   1    0  |  2    1         rank 1 all of 1, ...; then world-1 steps that copy
+ *                             add     |  copy
  *
- * A chunk's sum is made by one rank and copied by the others: hence the same bits everywhere.
+ * So both directions are plain streams of bytes, and a byte may leave as soon as the step before has brought it: nobody
+ * ever waits for a whole chunk, and nobody sends without also receiving. A chunk's sum is made by one rank and copied by
+ * the others: hence the same bits everywhere.
  */
 #include "ddp.h"
 
@@ -20,6 +24,7 @@
 #include <string.h>
 #include <time.h>
 
+/* SCRATCH: what arrives before it is added, in bytes; it should stay in the first two caches. */
 enum { SCRATCH = 1 << 16, MAGIC = 0x0ddb011 };
 
 enum kind { BARRIER = 1, BROADCAST, ALLREDUCE, REDUCE_SCATTER, ALLGATHER, REGISTER, BUCKET };
@@ -32,51 +37,56 @@ struct header {
     uint64_t detail; /* op, root, or a hash of the model */
 };
 
-/* One collective on its way. Steps 0 .. adds-1 add what they receive, the others copy it. */
+/* One collective on its way: what is to be done, and how far it is. It can be left at any byte and taken up again, which
+ * is what lets gradients travel while others are computed. Sending and receiving each have their own place in it. */
 struct job {
     struct header mine, theirs;
-    size_t mine_sent, theirs_got;
+    size_t mine_sent, theirs_got; /* bytes of the headers */
+
     unsigned char *buf;
-    size_t n;           /* bytes */
-    size_t parts, unit; /* chunks of a row of `parts`, cut at multiples of `unit` bytes */
-    int base;           /* in step 0 chunk `base` is sent, and chunk base-1 arrives */
-    int adds, steps;
-    int op;
+    size_t n;             /* bytes */
+    size_t parts, unit;   /* the row is cut into `parts` chunks, at multiples of `unit` bytes */
+    int base;             /* in step 0 chunk `base` is sent and chunk base-1 arrives; one less in each step after that */
+    int adds, steps;      /* steps 0 .. adds-1 add what they receive, the others copy it */
+    int op;               /* DDP_SUM, DDP_MEAN or DDP_MAX, for those that add */
+    bool sends, receives; /* in a broadcast, the root only sends and the last rank only receives */
+
     int send_step, recv_step;
     size_t sent, got; /* bytes of the chunk in this step */
     size_t carried;   /* bytes of a float that has not yet arrived as a whole; they lie in scratch */
-    bool sends, receives;
 };
 
 /* A gradient that travels, under all the names that share it. */
 struct slot {
     float *grad;
     size_t n;
-    size_t names, ready;
-    size_t bucket, offset;
+    size_t names, ready;   /* how many parameters share it, and how many of them are ready */
+    size_t bucket, offset; /* where it travels */
 };
 
+/* Gradients that travel together, copied into one row. */
 struct bucket {
     size_t n; /* floats */
     float *flat;
-    size_t slots, ready;
+    size_t slots, ready; /* how many gradients, and how many of them are complete */
 };
 
 struct ddp {
     ddp_transport t;
     int timeout_ms;
-    int error; /* the first failure; nothing works afterwards */
-    int next, last;
+    int error;      /* the first failure; nothing works afterwards */
+    int next, last; /* the neighbours in the ring */
     unsigned char *scratch;
 
-    bool registered, no_sync, in_step;
+    bool registered, no_sync;
+    bool in_step; /* between the first ddp_grad_ready and ddp_sync */
     size_t np, nslots, nbuckets;
     size_t *slot_of; /* parameter -> slot, or NONE */
     bool *is_ready;  /* by parameter */
     struct slot *slots;
     struct bucket *buckets;
     size_t started;  /* buckets 0 .. started-1 are on their way or done; the last of them is `job` */
-    bool running;
+    bool running; /* ... and `job` is not done yet */
     struct job job;
 };
 
@@ -179,7 +189,7 @@ static bool all_received(const struct job *j)
 }
 
 /* Send what may be sent now. *moved: something was. *stuck: more could be, if there were room. */
-static int push(ddp *d, struct job *j, bool *moved, bool *stuck)
+static int push(const ddp *d, struct job *j, bool *moved, bool *stuck)
 {
     for (;;) {
         const unsigned char *from;
@@ -217,7 +227,8 @@ static int push(ddp *d, struct job *j, bool *moved, bool *stuck)
     }
 }
 
-/* into[i] = into[i] (op) from[i]; `divide` by the world for the mean, when this is the last of the additions. */
+/* into[i] = into[i] (op) from[i]. `divide` is 1, or the world's size when the last addition of a mean is made: nobody
+ * divides a chunk that others have divided already. */
 static void combine(float *restrict into, const float *restrict from, size_t n, int op, float divide)
 {
     if (op == DDP_MAX) {
@@ -233,7 +244,7 @@ static void combine(float *restrict into, const float *restrict from, size_t n, 
 }
 
 /* Receive into scratch and add the floats that have arrived as a whole. */
-static ssize_t receive_and_add(ddp *d, struct job *j, size_t begin, size_t size)
+static ssize_t receive_and_add(const ddp *d, struct job *j, size_t begin, size_t size)
 {
     size_t room = SCRATCH - j->carried, left = size - j->got;
     ssize_t done = d->t.recv(d->t.self, d->last, d->scratch + j->carried, left < room ? left : room);
@@ -248,7 +259,8 @@ static ssize_t receive_and_add(ddp *d, struct job *j, size_t begin, size_t size)
     return done;
 }
 
-static int pull(ddp *d, struct job *j, bool *moved)
+/* Receive what is there, and add or copy it. *moved: something was. */
+static int pull(const ddp *d, struct job *j, bool *moved)
 {
     while (!all_received(j)) {
         ssize_t done;
@@ -293,7 +305,7 @@ static int64_t now_ms(void)
 }
 
 /* Move a job along; with `may_wait` until it is done. *done: it is. */
-static int advance(ddp *d, struct job *j, bool may_wait, bool *done)
+static int advance(const ddp *d, struct job *j, bool may_wait, bool *done)
 {
     int64_t deadline = -1; /* no clock is read while things move */
     for (;;) {
@@ -310,7 +322,7 @@ static int advance(ddp *d, struct job *j, bool may_wait, bool *done)
             deadline = -1;
             continue;
         }
-        int64_t now = now_ms();
+        int64_t now = now_ms(); /* the time begins when nothing moves, and begins anew when something has */
         if (deadline < 0)
             deadline = now + d->timeout_ms;
         if (now >= deadline)
@@ -321,6 +333,8 @@ static int advance(ddp *d, struct job *j, bool may_wait, bool *done)
     }
 }
 
+/* What all collectives have in common. With base = rank-1 the chunk that arrives in step world-2, the last one that adds,
+ * is the rank's own: so ddp_reduce_scatter_f32 finds its part in its place. */
 static struct job job_of(const ddp *d, enum kind kind, void *buf, size_t n, size_t unit)
 {
     struct job j = {.buf = buf, .n = n, .parts = (size_t)d->t.world, .unit = unit};
@@ -349,7 +363,7 @@ static int perform(ddp *d, struct job *j)
     return d->error;
 }
 
-/* May a collective begin? */
+/* May a collective begin? 0, or why not. */
 static int check_idle(const ddp *d)
 {
     if (d->error != 0)
@@ -538,7 +552,7 @@ int ddp_register(ddp *d, const ddp_param *ps, size_t np, size_t bucket_bytes)
 
 /* ---- buckets on their way ---- */
 
-/* Is this the gradient of a name that is ready? Then it travels; else zeros do. */
+/* Copy a bucket's gradients into its row and begin to send it. Zeros travel for a gradient that is not ready. */
 static void start_bucket(ddp *d)
 {
     struct bucket *b = &d->buckets[d->started];

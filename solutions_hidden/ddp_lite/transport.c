@@ -25,7 +25,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE = 64, MAX_WORLD = 64, MAX_PATH = 4096, ROOM = 1 << 20, SMALL_ROOM = 1 << 15, SPINS = 2000 };
+enum { LINE = 64, MAX_WORLD = 64, MAX_PATH = 4096 };
+
+/* ROOM: bytes on the way from one rank to another; less where there are many pairs. SPINS: how often to look again before
+ * sleeping, some tens of microseconds in all: a message that is on its way is here by then, and waking up takes longer. */
+enum { ROOM = 1 << 20, SMALL_ROOM = 1 << 15, SPINS = 2000 };
 
 /* Each counter on a cache line of its own: it is written by one side and read by the other. */
 struct ring {
@@ -33,10 +37,11 @@ struct ring {
     _Alignas(LINE) _Atomic uint64_t tail; /* bytes ever read */
 };
 
+/* One for each rank. */
 struct bell {
-    _Alignas(LINE) _Atomic uint32_t count; /* how often it was rung */
+    _Alignas(LINE) _Atomic uint32_t count; /* how often it was rung; the futex */
     _Atomic uint32_t sleeping;
-    _Atomic uint32_t attached, gone;
+    _Atomic uint32_t attached, gone; /* the rank has mapped the file; it has closed its transport */
 };
 
 struct shared {
@@ -46,13 +51,14 @@ struct shared {
     struct ring rings[]; /* world * world, then their bytes */
 };
 
+/* What one rank knows of it; `self` of its transport. */
 struct memory {
     struct shared *shared;
     size_t size;
     int rank, world;
-    size_t room;
-    unsigned char *bytes;
-    bool spins; /* as many cores as ranks: looking again is cheaper than sleeping */
+    size_t room;          /* of each ring, in bytes */
+    unsigned char *bytes; /* of all rings; part of `shared` */
+    bool spins;           /* as many cores as ranks: looking again is cheaper than sleeping */
 };
 
 static size_t room_of(int world)
@@ -78,15 +84,17 @@ static unsigned char *bytes_of(const struct memory *m, int from, int to)
 
 /* ---- sleeping and waking ---- */
 
+/* Sleep until *word is rung, or for ms; not at all when it is no longer `value`. */
 static void futex_sleep(_Atomic uint32_t *word, uint32_t value, int ms)
 {
     struct timespec time = {ms / 1000, (long)(ms % 1000) * 1000000};
     syscall(SYS_futex, word, FUTEX_WAIT, value, &time, NULL, 0);
 }
 
+/* Wake the rank if it sleeps. Two sides that each write one thing and read the other: we moved a counter and look whether
+ * it sleeps, it tells that it sleeps and looks at the counter. In the strong order at least one sees the other. */
 static void ring_bell(struct bell *bell)
 {
-    /* The counter that was moved before must be visible to whoever is about to sleep: both sides use the strong order. */
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load(&bell->sleeping)) {
         atomic_fetch_add(&bell->count, 1);
@@ -142,6 +150,7 @@ static ssize_t memory_recv(void *self, int peer, void *p, size_t n)
     return (ssize_t)most;
 }
 
+/* Would recv from one of rd, or send to one of wr, do something? */
 static bool is_worth_trying(const struct memory *m, const int *rd, int nrd, const int *wr, int nwr)
 {
     for (int i = 0; i < nrd; i++) {
@@ -185,7 +194,7 @@ static int memory_wait(void *self, const int *rd, int nrd, const int *wr, int nw
 
 /* ---- coming together ---- */
 
-/* Map the file; -1 when that does not work. */
+/* Map the file, which may be closed afterwards. 0, or a negative errno value. */
 static int map_file(struct memory *m, int fd)
 {
     void *at = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -235,6 +244,7 @@ static void nap(void)
     nanosleep(&(struct timespec){0, 200000}, NULL);
 }
 
+/* Rank 0: when all have mapped the file, it loses its name. */
 static int gather(struct memory *m, const char *path, int64_t deadline)
 {
     atomic_store(&m->shared->bells[0].attached, 1);
