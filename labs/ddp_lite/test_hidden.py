@@ -168,13 +168,13 @@ def test_one_after_the_other(open_world, rng):
 @smoke
 @points(0)
 @pytest.mark.parametrize("backend", ["gloo", "nccl"])
-def test_pytorch_agrees(open_world, rng, backend):
+def test_pytorch_agrees(open_world, rng, files, backend):
     """torch.distributed.all_reduce of the same numbers: the same sum within rounding, the same maximum exactly."""
     torch_track.need_torch(gpus=2 if backend == "nccl" else 0)
     world = open_world(2)
     for op, name in ((SUM, "sum"), (MAX, "max")):
         given, case = inputs(rng, 2, 10_007), f"2 ranks, n = 10007, {name}, compared with PyTorch's {backend}"
-        theirs = torch_track.all_reduced(given, name, backend)
+        theirs = torch_track.all_reduced(given, name, backend, files)
         _, bound = reduced(given, op)
         ours = world.allreduce(given, op, case)
         assert_close(ours[0], theirs[0].astype(np.float64), 2 * bound, case=case)

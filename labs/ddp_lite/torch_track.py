@@ -30,17 +30,20 @@ def need_torch(gpus: int = 0) -> None:
 
 
 def all_reduced(
-    given: Sequence[Floats], op: Literal["sum", "max"], backend: Literal["gloo", "nccl"] = "gloo"
+    given: Sequence[Floats], op: Literal["sum", "max"], backend: Literal["gloo", "nccl"], files: Path
 ) -> list[Floats]:
-    """What each of PyTorch's ranks has afterwards. Raises NotJudged when it does not work here."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder, "given.npy"), Path(folder, "after.npy")
-        np.save(source, np.stack(given))
-        command = [sys.executable, str(SCRIPT), backend, op, str(source), str(target)]
-        try:
-            answer = subprocess.run(command, capture_output=True, text=True, timeout=180)
-        except subprocess.TimeoutExpired:
-            raise NotJudged(f"PyTorch's {backend} did not finish here") from None
-        if answer.returncode != 0:
-            raise NotJudged(f"PyTorch's {backend} does not work here: {answer.stderr.strip()[-200:]}")
-        return list(np.load(target))
+    """What each of PyTorch's ranks has afterwards; `files` is a folder that goes with the test.
+
+    Raises NotJudged when PyTorch does not work here.
+    """
+    folder = Path(tempfile.mkdtemp(dir=files))
+    np.save(folder / "given.npy", np.stack(given))
+    command = [sys.executable, str(SCRIPT), backend, op, str(folder)]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    except subprocess.TimeoutExpired:
+        raise NotJudged(f"PyTorch's {backend} did not finish here") from None
+    if answer.returncode != 0:
+        last = (answer.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise NotJudged(f"PyTorch's {backend} does not work here: {last[:200]}")
+    return [np.load(folder / f"{rank}.npy") for rank in range(len(given))]

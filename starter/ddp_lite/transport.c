@@ -1,9 +1,10 @@
 /*
- * ddp_lite, second file: a transport of your own, between processes of one machine. Do this last.
+ * ddp_lite, second file: a transport of your own, between processes of one machine. It needs nothing of ddp.c.
  *
  *   1. sockets: each rank binds, say, dir/3.sock, listens, connects to the ranks below, accepts those above, and removes
  *      the name again. Mind leftovers of a killed run, and SIGPIPE;
- *   2. memory: one file, mapped by all, with a ring buffer for each pair of ranks and direction, and a way to sleep.
+ *   2. last of all, memory: one file, mapped by all, with a ring buffer for each pair of ranks and direction, and a way to
+ *      sleep.
  */
 #include "ddp.h"
 
