@@ -286,6 +286,11 @@ class Group:
         for guest in self.guests:
             guest.pin(cores)
 
+    def spread(self, cores: Sequence[int]) -> None:
+        """Give each rank one of these cores; the first ranks share them with others when there are fewer."""
+        for rank, guest in enumerate(self.guests):
+            guest.pin({cores[rank % len(cores)]})
+
     def close(self) -> None:
         """Kill every rank, end the wires, remove the folder. May be called twice."""
         for guest in self.guests:

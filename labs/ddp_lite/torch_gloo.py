@@ -1,7 +1,7 @@
 """PyTorch's own all-reduce, for the tests that compare with it: `python torch_gloo.py BACKEND OP FOLDER`.
 
-One process for each row of FOLDER/given.npy; what rank r has afterwards is in FOLDER/r.npy. All of them end when whoever
-started this one does.
+One process for each row of FOLDER/given.npy; what rank r has afterwards is in FOLDER/r.npy. All of them end with the
+process that started this one.
 """
 
 from __future__ import annotations

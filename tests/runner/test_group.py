@@ -129,6 +129,14 @@ def test_between_calls_all_stand_still(three, interface) -> None:
     assert three.cpu_ns() == before
 
 
+def test_each_rank_can_have_a_core_of_its_own(three, interface) -> None:
+    act(interface, three, 0, 0, 0)
+    cores = sorted(os.sched_getaffinity(0))
+    three.spread(cores)
+    places = [os.sched_getaffinity(guest.pid) for guest in three.guests]
+    assert places == [{cores[rank % len(cores)]} for rank in range(3)]
+
+
 def test_one_deadline_for_all(three, interface) -> None:
     start = time.monotonic()
     fates = act(interface, three, 0, 1, 1, timeout_s=0.4)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.runner.arena import PAGE
-from grader.runner.group import Together
+from grader.runner.group import Group, Together
 from grader.runner.host import GuestFailed
 from grader.runner.invoke import Damage
 from grader.testing.checks import CheckFailed
@@ -381,6 +381,26 @@ def of_two_ranks(rng) -> Task:
             task.verify(())
 
     return Task((together,), verify)
+
+
+def test_by_the_wall_clock_each_rank_has_a_core_of_its_own(lab, rng, monkeypatch):
+    places = []
+    spread = Group.spread
+    monkeypatch.setattr(Group, "spread", lambda self, cores: (spread(self, cores), places.append(seen(self))))
+    monkeypatch.setattr(duel, "BUSY_SHARE", 1.0)
+    subject = steps.subject(lab, source())
+    try:
+        both = Case("two ranks", lambda rng: (of_two_ranks(rng), of_two_ranks(rng)), work=1.0)
+        sides = subject.side(ranks=2), subject.side(ranks=2)
+        fight(*sides, [both], rules(clock="wall", cap_s=1.0), rng)
+    finally:
+        subject.close()
+    cores = sorted(os.sched_getaffinity(0))
+    assert places[:2] == [[{cores[0]}, {cores[1 % len(cores)]}]] * 2
+
+
+def seen(group):
+    return [os.sched_getaffinity(guest.pid) for guest in group.guests]
 
 
 def test_a_submission_that_sleeps_is_stopped_too(corner, rng):
