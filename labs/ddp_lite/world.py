@@ -19,6 +19,17 @@ SUM, MEAN, MAX = 0, 1, 2
 SHORT, AGAIN, INTERRUPTED, WAKES, MASKED = 1, 2, 4, 8, 16
 """Weather on the transport; see driver.h."""
 
+REASONS = {
+    errno.ETIMEDOUT: "A rank waited for bytes that nobody sent. Does each receive what its peer sends, in that order?",
+    errno.EPIPE: "A rank took another one for gone. Only a recv that answers 0 and a send that answers -EPIPE say so.",
+    errno.EPROTO: "All ranks called the same, with fitting arguments, and yet your headers differ: in which field?",
+    errno.EINVAL: "These arguments make sense. Which of your checks is too strict?",
+    errno.EBUSY: "No ddp_grad_ready is waiting for its ddp_sync here. What does ddp_sync set back?",
+    errno.EAGAIN: "-EAGAIN is between you and the transport: wait, and try again.",
+    errno.EINTR: "-EINTR is between you and the transport: try again at once.",
+}
+"""What is behind most answers that should have been 0, by errno."""
+
 SHAPE = np.dtype([("n", "<u8"), ("requires_grad", "<i4"), ("tied_to", "<i4")])
 
 
@@ -235,6 +246,7 @@ def require(statuses: Sequence[Value], case: str) -> None:
             case=case,
             expected="0 on every rank",
             got=", ".join(answer(status) for status in statuses),
+            why=next((REASONS[-item] for item in statuses if isinstance(item, int) and -item in REASONS), ""),
         )
 
 
