@@ -26,6 +26,9 @@ from labs.ddp_lite.world import (
 
 pytestmark = category("correctness")
 
+MOSTLY = 0.6
+"""Who looks again and again is busy all the time; who sleeps and is woken late on a busy machine, for a part of it."""
+
 LOST = ("-EPIPE", "-ETIMEDOUT", "-ECONNRESET")
 
 
@@ -242,7 +245,12 @@ def test_a_peer_that_never_comes(open_world):
     must_fail(waiting, ("-ETIMEDOUT",), case)
     took = world.ranks.timings[0].wall_s
     check(0.39 < took < 1.5, "the wait was not as long as asked", case=case, got=f"{took:.2f} s")
-    check(busy < 0.2, "waiting kept a core busy: it must sleep", case=case, got=f"{1000 * busy:.0f} ms")
+    check(
+        busy < MOSTLY * took,
+        "waiting kept a core busy: it must sleep",
+        case=case,
+        got=f"{1000 * busy:.0f} ms",
+    )
     again = world.answers("barrier", lambda rank: (), f"{case}, second call", only=[0])
     must_fail(again, ("-ETIMEDOUT",), f"{case}, second call")
     took = world.ranks.timings[0].wall_s
@@ -603,6 +611,10 @@ def test_a_killed_peer_on_your_own_transport(open_world, rng):
         fate = fates[rank]
         check(isinstance(fate, Answer), f"rank {rank} {getattr(fate, 'summary', '')}", case=case)
         must_fail({rank: answer(fate.values[0])}, LOST, case)
+    one_more, case = np.zeros(1000, np.uint8), f"{case}; then rank 0 sends it 1000 bytes"
+    fate = world.ranks.fates([("drive_pass", lambda rank: (0, one_more, 1000))], only=[0], case=case)[0]
+    check(isinstance(fate, Answer), f"rank 0 {getattr(fate, 'summary', '')}", case=case)
+    must_fail({0: answer(fate.values[0])}, ("0", *LOST), case)  # memory takes what nobody will fetch
     left = sorted(path.name for path in world.ranks.folder.iterdir())
     check(not left, "files are left in the folder", case=case, expected="none", got=", ".join(left))
 
@@ -655,7 +667,9 @@ def test_waiting_on_your_own_transport_is_sleeping(open_world):
     busy, took = world.ranks.busy_s(0) - before, world.ranks.timings[0].wall_s
     check(values == (0, 0), "wait did not answer 0", case=case, got=", ".join(map(answer, values)))
     check(took > 0.29, "wait came back too early", case=case, got=f"{1000 * took:.0f} ms")
-    check(busy < 0.15, "wait kept a core busy: it must sleep", case=case, got=f"{1000 * busy:.0f} ms")
+    check(
+        busy < MOSTLY * took, "wait kept a core busy: it must sleep", case=case, got=f"{1000 * busy:.0f} ms"
+    )
 
 
 # --- Errors -------------------------------------------------------------------------------------------------------
