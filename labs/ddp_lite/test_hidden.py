@@ -26,8 +26,8 @@ from labs.ddp_lite.world import (
 
 pytestmark = category("correctness")
 
-MOSTLY = 0.6
-"""Who looks again and again is busy all the time; who sleeps and is woken late on a busy machine, for a part of it."""
+BUSY = 0.4
+"""Share of the time. Who looks again and again is busy for all of it; who sleeps is not, even if it is woken late."""
 
 LOST = ("-EPIPE", "-ETIMEDOUT", "-ECONNRESET")
 
@@ -246,7 +246,7 @@ def test_a_peer_that_never_comes(open_world):
     took = world.ranks.timings[0].wall_s
     check(0.39 < took < 1.5, "the wait was not as long as asked", case=case, got=f"{took:.2f} s")
     check(
-        busy < MOSTLY * took,
+        busy < BUSY * took,
         "waiting kept a core busy: it must sleep",
         case=case,
         got=f"{1000 * busy:.0f} ms",
@@ -667,9 +667,7 @@ def test_waiting_on_your_own_transport_is_sleeping(open_world):
     busy, took = world.ranks.busy_s(0) - before, world.ranks.timings[0].wall_s
     check(values == (0, 0), "wait did not answer 0", case=case, got=", ".join(map(answer, values)))
     check(took > 0.29, "wait came back too early", case=case, got=f"{1000 * took:.0f} ms")
-    check(
-        busy < MOSTLY * took, "wait kept a core busy: it must sleep", case=case, got=f"{1000 * busy:.0f} ms"
-    )
+    check(busy < BUSY * took, "wait kept a core busy: it must sleep", case=case, got=f"{1000 * busy:.0f} ms")
 
 
 # --- Errors -------------------------------------------------------------------------------------------------------
