@@ -25,7 +25,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.splitlines()[0])
     parser.add_argument("target", choices=TARGETS)
     parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--keep", action="store_true", help="add the smallest sufficient corpus to the repository")
+    parser.add_argument(
+        "--keep", action="store_true", help="add the smallest sufficient corpus to the repository"
+    )
     arguments = parser.parse_args()
     try:
         import atheris
@@ -33,13 +35,17 @@ def main() -> None:
         parser.exit(2, "fuzzing needs atheris: python -m pip install 'atheris>=3'  (Python 3.11 to 3.13)\n")
     kept, found = HERE / "corpus" / arguments.target, HERE.parents[1] / "build" / "fuzz" / arguments.target
     found.mkdir(parents=True, exist_ok=True)
-    atheris.enabled_hooks.add("RegEx")
     atheris.enabled_hooks.add("str")
     with atheris.instrument_imports(include=["grader"]):
         one_input = importlib.import_module(f"tests.fuzz.{arguments.target}").one_input
     options = [f"-rss_limit_mb={MOST_MIB}", f"-timeout={int(10 * TOO_LONG_S)}", "-verbosity=1"]
-    options += [f"-artifact_prefix={found.parent}/{arguments.target}-", f"-max_total_time={arguments.seconds}"]
-    atheris.Setup([sys.argv[0], *options, "-max_len=8192", "-len_control=20", str(found), str(kept)], _timed(one_input))
+    options += [
+        f"-artifact_prefix={found.parent}/{arguments.target}-",
+        f"-max_total_time={arguments.seconds}",
+    ]
+    atheris.Setup(
+        [sys.argv[0], *options, "-max_len=8192", "-len_control=20", str(found), str(kept)], _timed(one_input)
+    )
     atheris.Fuzz()
 
 

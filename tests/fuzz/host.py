@@ -61,7 +61,10 @@ def _guest(pid: int, status: int | None) -> tuple[Guest, socket.socket, int]:
     read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     functions = ("first", "second")
     guest.spec = GuestSpec(
-        module=host.Path("/m"), library=host.Path("/l"), functions=functions, limits=GuestLimits(0.01, output_kib=1)
+        module=host.Path("/m"),
+        library=host.Path("/l"),
+        functions=functions,
+        limits=GuestLimits(0.01, output_kib=1),
     )
     guest._output = bytearray()
     guest._process, guest._channel, guest._printed = _Launched(status), ours, read_end  # type: ignore[assignment]

@@ -19,5 +19,6 @@ def one_input(data: bytes) -> None:
         return
     assert 0 <= ended.status <= 255 and ended.unburied >= 0
     growth = len(programs.FOLDER) + 1  # a folder's name may become a longer one
-    sizes = [len(ended.stdout), len(ended.stderr), *map(len, ended.files.values()), len(ended.left)]
+    sizes = [len(ended.stdout), len(ended.stderr), *map(len, ended.files.values())]
     assert sum(sizes) <= growth * len(body) and len(ended.files) <= 64
+    assert len(ended.left) <= max(programs._MOST_LEFT, len(body))

@@ -11,7 +11,21 @@ from grader.batch.store import outcome_of, outcomes_of_lines, ratios_of
 from tests.fuzz.inputs import Bytes, file, folder
 from tests.sample_results import SITUATIONS
 
-_VALUES: tuple[Any, ...] = (None, True, -1, 0, 10**400, 1e308, 5e-324, "", "\ud800", [], {}, "passed", float("nan"))
+_VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    10**400,
+    1e308,
+    5e-324,
+    "",
+    "\ud800",
+    [],
+    {},
+    "passed",
+    float("nan"),
+)
 
 
 def one_input(data: bytes) -> None:
