@@ -1,4 +1,4 @@
-"""What compilers and linkers said, with a student's names and strings in it: messages of bounded size, never an error."""
+"""What compilers and linkers said, with a student's strings in it: messages of bounded size, never an error."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def changed(source: Bytes) -> str:
     return json.dumps(tree)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _sample(number: int) -> str:
     samples = list(SITUATIONS.values())
     return samples[number % len(samples)]().to_json()

@@ -9,6 +9,7 @@ import pytest
 
 from grader.toolchain import compute_sanitizer, diagnostics, kernels
 
+READ = "Invalid __global__ read of size 1 bytes"
 SMALL, LARGE = 1 << 13, 1 << 17
 
 
