@@ -1,7 +1,7 @@
 """What the sandbox costs: `python benchmarks/sandbox_cost.py [--rounds 25] [--slot 0]`.
 
 Starts programs, compilers and runners bare and in every tier that works here, turn and turn about, and prints medians
-of wall time with their 99 % intervals: what each start costs, and what each repetition of a call in a runner costs then.
+of wall time with their 99 % intervals: what a start costs, and what each repetition of a call in a runner costs then.
 "bare" is the same without any sandbox; tier D has resource limits only, so that A against D is what isolation costs.
 """
 
