@@ -213,8 +213,13 @@ def print_table(
                 line += f"{'':>22}"
                 continue
             low, high = median_interval(samples) or (min(samples), max(samples))
-            line += f"{f'{median(samples):.3g} ({low:.3g} – {high:.3g})':>22}"
+            line += f"{f'{shown(median(samples))} ({shown(low)} – {shown(high)})':>22}"
         print(line)
+
+
+def shown(value: float) -> str:
+    """Three digits, and never an exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 if __name__ == "__main__":
