@@ -111,7 +111,9 @@ def main() -> None:
     parser.add_argument("--students", type=int, default=500)
     parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--first-slot", type=int, default=0)
-    parser.add_argument("--seed", type=int, help="the same class again; without, every file is new to the cache")
+    parser.add_argument(
+        "--seed", type=int, help="the same class again; without, every file is new to the cache"
+    )
     parser.add_argument("--out", type=Path, help="keep the class and its grades here")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
