@@ -90,7 +90,7 @@ def of_a_program(tier: Tier | None) -> Sample:
 def of_a_compiler(tier: Tier | None, scratch: Path) -> Sample:
     """gcc -O1 of a file of 80 lines into a library."""
     lab = tiny.lab()
-    for name in ("src", "lab", "out"):
+    for name in ("src", "lab", "out", "tmp"):
         (scratch / name).mkdir(parents=True)
     (scratch / "src" / "tiny.c").write_bytes(tiny.source()["tiny.c"])
     shutil.copy(lab.header_path, scratch / "lab")
@@ -100,7 +100,8 @@ def of_a_compiler(tier: Tier | None, scratch: Path) -> Sample:
     hand_over(tier, scratch)
 
     def confined() -> None:
-        assert Step(tier, lab, scratch, command).finish(60.0).status == 0
+        outcome = Step(tier, lab, scratch, command).finish(60.0)
+        assert outcome.status == 0, f"tier {tier.name}: {outcome.stderr}"
 
     return lambda: timed(confined)
 
