@@ -2,22 +2,31 @@
 
 Begins with what is in tests/fuzz/corpus/TARGET, keeps what reaches new code in build/fuzz/TARGET, and stops at the
 first input that breaks the target's promise or takes too long; its file is named then. It belongs in the corpus, under
-a name that says what it is, before the grader is mended. `python -m tests.fuzz TARGET --keep` adds to the corpus
-the fewest files that reach what build/fuzz/TARGET does.
+a name that says what it is, before the grader is mended. `python -m tests.fuzz TARGET --keep` adds to the corpus what
+of build/fuzz/TARGET reaches lines of the grader that the corpus does not.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import grader
 
 HERE = Path(__file__).parent
 TARGETS = sorted(path.name for path in (HERE / "corpus").iterdir())
-TOO_LONG_S, MOST_MIB = 2.0, 1500
+TOO_LONG_S, MOST_MIB, MOST_BYTES = 2.0, 1500, 8192
+PACKAGE = str(Path(grader.__file__).parent)
+
+Target = Callable[[bytes], None]
 
 
 def main() -> None:
@@ -26,35 +35,59 @@ def main() -> None:
     parser.add_argument("target", choices=TARGETS)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--keep", action="store_true", help="add to the corpus what was found")
-    arguments, inner = parser.parse_known_args()
+    arguments = parser.parse_args()
+    corpus, found = HERE / "corpus" / arguments.target, HERE.parents[1] / "build" / "fuzz" / arguments.target
+    found.mkdir(parents=True, exist_ok=True)
+    if arguments.keep:
+        keep(importlib.import_module(f"tests.fuzz.{arguments.target}").one_input, found, corpus)
+        return
     try:
         import atheris
     except ImportError:
-        parser.exit(
-            2, "make: fuzzing needs atheris, for Python 3.11 to 3.13: .venv/bin/pip install atheris\n"
-        )
-    kept, found = HERE / "corpus" / arguments.target, HERE.parents[1] / "build" / "fuzz" / arguments.target
-    found.mkdir(parents=True, exist_ok=True)
+        parser.exit(2, "fuzzing needs atheris, for Python 3.11 to 3.13: .venv/bin/pip install atheris\n")
     atheris.enabled_hooks.add("str")
     with atheris.instrument_imports(include=["grader"]):
         one_input = importlib.import_module(f"tests.fuzz.{arguments.target}").one_input
-    options = [f"-rss_limit_mb={MOST_MIB}", f"-timeout={int(10 * TOO_LONG_S)}"]
-    if arguments.keep:  # libFuzzer runs this again with options of its own, as a line of shell
-        command = f"{sys.executable} -m tests.fuzz {arguments.target} --keep"
-        atheris.Setup(
-            [command, *options, *(inner or ["-set_cover_merge=1", str(kept), str(found)])], one_input
-        )
-    else:
-        options += [
-            f"-artifact_prefix={found.parent}/{arguments.target}-",
-            f"-max_total_time={arguments.seconds}",
-        ]
-        options += ["-max_len=8192", "-len_control=20", str(found), str(kept)]
-        atheris.Setup([sys.argv[0], *options], _timed(one_input))
+    options = [f"-rss_limit_mb={MOST_MIB}", f"-timeout={int(10 * TOO_LONG_S)}", f"-max_len={MOST_BYTES}"]
+    options += [
+        f"-artifact_prefix={found.parent}/{arguments.target}-",
+        f"-max_total_time={arguments.seconds}",
+    ]
+    atheris.Setup([sys.argv[0], *options, "-len_control=20", str(found), str(corpus)], _timed(one_input))
     atheris.Fuzz()
 
 
-def _timed(one_input: Callable[[bytes], None]) -> Callable[[bytes], None]:
+def keep(one_input: Target, found: Path, corpus: Path) -> None:
+    """Copy to `corpus` the files of `found` that reach lines which none before reaches, the shortest first."""
+    reached: set[tuple[str, int]] = set()
+    for path in sorted(corpus.iterdir()):
+        reached |= _lines(one_input, path.read_bytes())
+    for path in sorted(found.iterdir(), key=lambda path: path.stat().st_size):
+        lines = _lines(one_input, path.read_bytes())
+        if not lines <= reached:
+            reached |= lines
+            shutil.copy(path, corpus / hashlib.sha256(path.read_bytes()).hexdigest()[:12])
+
+
+def _lines(one_input: Target, data: bytes) -> set[tuple[str, int]]:
+    """The lines of the grader's code that this input reaches."""
+    lines: set[tuple[str, int]] = set()
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return None
+        lines.add((frame.f_code.co_filename, frame.f_lineno))
+        return trace
+
+    sys.settrace(trace)
+    try:
+        one_input(data)
+    finally:
+        sys.settrace(None)
+    return lines
+
+
+def _timed(one_input: Target) -> Target:
     """The target, with a limit on its CPU time."""
 
     def timed(data: bytes) -> None:
