@@ -45,7 +45,7 @@ def ratio_up(value: float) -> str:
 
 
 _MOST_DECIMALS = 12
-"""No measured ratio needs more; and ten to the power of the smallest number's decimals is no float."""
+"""No measured ratio needs more, and the inverse of the smallest numbers is no number."""
 
 
 def _rounded(value: float, direction: Callable[[float], int]) -> str:
@@ -108,7 +108,7 @@ def tier(duel: Duel) -> str:
 
 def next_tier(duel: Duel) -> NextTier | None:
     """The first tier above the measured ratio; None at the top, and when nothing was judged."""
-    if duel.verdict == "not_judged" or duel.ratio is None or duel.ratio <= 0:
+    if duel.verdict == "not_judged" or duel.ratio is None or duel.ratio < 10**-_MOST_DECIMALS:
         return None
     above = [(ratio, name) for name, ratio in duel.tiers.items() if ratio > duel.ratio]
     if not above:
