@@ -111,6 +111,9 @@ def main() -> None:
     parser.add_argument("--students", type=int, default=500)
     parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--first-slot", type=int, default=0)
+    parser.add_argument(
+        "--seed", type=int, help="the same class again; without, every file is new to the cache"
+    )
     parser.add_argument("--out", type=Path, help="keep the class and its grades here")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -122,7 +125,7 @@ def main() -> None:
     os.environ[COSTS] = str(folder / "costs.jsonl")
     lab = load_lab("gemm_cpu", ROOT)
     terms = Terms(practice=True, duels=False, slots=arguments.slots, first_slot=arguments.first_slot)
-    seed = time.time_ns() % 10**6  # new files every time, or the cache would have their builds
+    seed = time.time_ns() % 10**6 if arguments.seed is None else arguments.seed
     cohort.make(folder / "class", lab, arguments.students, seed)
     began = time.perf_counter()
     handed_in = intake.cohort(folder / "class", [lab], folder / "work")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import pytest_benchmark.plugin
 
 import grader
 from grader import scoring
@@ -136,12 +137,12 @@ def _judge(
             "--strict-markers",
             "--capture=no",
         ),  # or it takes the listener's output too
-        *("-p", "no:cacheprovider", "-o", f"pythonpath={lab.root}", "--no-header", "-q"),
+        *("-p", "no:cacheprovider", "-o", f"pythonpath={lab.root}", "--no-header", "-q", "--tb=no"),
         *(f"--benchmark-json={recorded}", f"--benchmark-storage=file://{scratch}"),
     ]
     try:
         with _alone() as told, _modules_of(lab), _gpu_held(lab, options.performance):
-            status = pytest.main(arguments, plugins=[plugin])
+            status = pytest.main(arguments, plugins=[pytest_benchmark.plugin, plugin])
         if plugin.interrupted:
             raise KeyboardInterrupt
         if len(plugin.tests) < plugin.expected or status in _BROKEN:
@@ -160,20 +161,23 @@ def _gpu_held(lab: Lab, alone: bool) -> contextlib.AbstractContextManager[None]:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[io.StringIO]:
-    """pytest without options or warning filters from outside; gives what it, its plugins and the tests print.
+    """pytest without options, plugins or warning filters from outside; gives what it and the tests print.
 
     The listener writes to the stream that it had before.
     """
-    told, options = io.StringIO(), os.environ.pop("PYTEST_ADDOPTS", None)
+    told, outside = io.StringIO(), {name: os.environ.pop(name, None) for name in _OF_PYTEST}
+    # Nor does it look for plugins in all that is installed, which would take time and might find some.
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     try:
         with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield told
     finally:
-        if options is not None:
-            os.environ["PYTEST_ADDOPTS"] = options
+        del os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]
+        os.environ.update({name: value for name, value in outside.items() if value is not None})
 
 
+_OF_PYTEST = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
 _BROKEN = (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
 
 

@@ -7,6 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from grader.result import Result, write_atomically
 
 MOST_RUNS = 200
@@ -25,6 +27,9 @@ class Run:
     ratios: dict[str, float]
 
 
+_RUN = TypeAdapter(Run)
+
+
 def of(result: Result, folder: Path) -> Run:
     """The line for one result."""
     ratios = {
@@ -40,13 +45,8 @@ def read(file: Path) -> list[Run]:
     runs = []
     with contextlib.suppress(OSError, UnicodeDecodeError):
         for line in file.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError, TypeError, KeyError):
-                fields = json.loads(line)
-                ratios = {str(name): float(value) for name, value in fields["ratios"].items()}
-                numbers = (float(fields["score"]), float(fields["judged_max"]))
-                runs.append(
-                    Run(str(fields["folder"]), str(fields["at"]), str(fields["mode"]), *numbers, ratios)
-                )
+            with contextlib.suppress(ValueError):
+                runs.append(_RUN.validate_json(line))
     return runs
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grader import history
@@ -46,6 +46,7 @@ def test_no_file_is_no_history(tmp_path):
     assert history.read(tmp_path / "none") == []
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_a_damaged_file_loses_lines_and_nothing_else(data):
     import tempfile

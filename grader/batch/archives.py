@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
+import io
+import lzma
 import shutil
 import stat
 import tarfile
@@ -42,7 +46,7 @@ def unpacked(archive: Path, place: Path, most: Most | None = None) -> Path:
     place.mkdir(parents=True)
     taken = 0
     try:
-        for name, size, content in _members(archive, most.files):
+        for name, size, content in _members(archive, most):
             taken += size
             if taken > most.bytes:
                 raise NotTaken(f"holds more than {most.bytes >> 20} MiB")
@@ -51,15 +55,11 @@ def unpacked(archive: Path, place: Path, most: Most | None = None) -> Path:
             with content, target.open("wb") as file:
                 if _copied(content, file, size) != size:
                     raise NotTaken("holds more than it says")
+    except NotTaken:
+        raise
     except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        OSError,
-        EOFError,
-        ValueError,
-        RuntimeError,
-        NotImplementedError,
-    ) as error:
+        Exception
+    ) as error:  # of a damaged archive both libraries let everything through that they run into
         raise NotTaken(f"cannot be unpacked: {error}") from error
     return place
 
@@ -73,24 +73,58 @@ def _copied(content: IO[bytes], file: IO[bytes], size: int) -> int:
     return total
 
 
-def _members(archive: Path, most: int) -> Iterator[tuple[PurePosixPath, int, IO[bytes]]]:
+def _members(archive: Path, most: Most) -> Iterator[tuple[PurePosixPath, int, IO[bytes]]]:
     """(name, size, content) of every regular file with a harmless name. Links, devices and the like are passed over."""
     if archive.name.lower().endswith(".zip"):
         with zipfile.ZipFile(archive) as source:
-            for item in source.infolist()[:most]:
+            for item in source.infolist()[: most.files]:
                 kind = stat.S_IFMT(item.external_attr >> 16)
                 name = _harmless(item.filename)
                 if name and not item.is_dir() and kind in (0, stat.S_IFREG):
                     yield name, item.file_size, source.open(item)
         return
-    with tarfile.open(archive) as bundle:
+    limit = 2 * most.bytes
+    with _decompressed(archive) as stream, tarfile.open(fileobj=_Bounded(stream, limit), mode="r:") as bundle:
         for number, member in enumerate(bundle):
-            if number >= most:
+            if number >= most.files:
                 return
             content = bundle.extractfile(member) if member.isreg() else None
             name = _harmless(member.name)
             if name and content is not None:
                 yield name, member.size, content
+
+
+def _decompressed(archive: Path) -> io.BufferedIOBase:
+    """A tar's bytes. Its first bytes say how it is packed: browsers rename what they unpack on the way."""
+    with archive.open("rb") as file:
+        begins = file.read(6)
+    if begins.startswith(b"\x1f\x8b"):
+        return gzip.open(archive)
+    if begins.startswith(b"\xfd7zXZ"):
+        return lzma.open(archive)
+    return bz2.open(archive) if begins.startswith(b"BZh") else archive.open("rb")
+
+
+class _Bounded(io.BufferedIOBase):
+    """A stream that ends in NotTaken at a limit: what headers say may be gigabytes, of zeros in a small file."""
+
+    def __init__(self, stream: io.BufferedIOBase, limit: int) -> None:
+        self._stream, self._limit = stream, limit
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._check(self._stream.tell() + (size or 0))
+        return self._stream.read(size)
+
+    def seek(self, position: int, whence: int = 0, /) -> int:
+        self._check(position)
+        return self._stream.seek(position, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def _check(self, position: int) -> None:
+        if position > self._limit:
+            raise NotTaken(f"holds more than {self._limit >> 20} MiB")
 
 
 def _harmless(name: str) -> PurePosixPath | None:

@@ -73,15 +73,20 @@ def _gradescope(folder: Path, roster: Roster) -> Layout | None:
         return None
     try:
         told = yaml.load(file.read_text(encoding="utf-8"), _Plain)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise OSError(f"{file} is no YAML: {str(error).splitlines()[0]}") from error
     entries, others = [], []
     for path in _visible(folder):
         if path == file:
             continue
         about = told.get(path.name) if isinstance(told, dict) else None
-        people = about.get(":submitters") if isinstance(about, dict) else None
-        names = [roster.student_of(*_told_of(person)) for person in people or () if isinstance(person, dict)]
+        told_people = about.get(":submitters") if isinstance(about, dict) else None
+        people = (
+            [person for person in told_people if isinstance(person, dict)]
+            if isinstance(told_people, list)
+            else []
+        )
+        names = [roster.student_of(*_told_of(person)) for person in people]
         if not names or not isinstance(about, dict):
             others.append((path.name, "submission_metadata.yml does not say whose it is"))
         else:
@@ -118,8 +123,11 @@ def _classroom50(folder: Path, roster: Roster) -> Layout | None:
     file = folder / "scores.csv"
     if not file.is_file():
         return None
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream, restval=""))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise OSError(f"{file} is no CSV: {error}") from error
     if not rows or not set(rows[0]) >= _SCORES:
         return None
     at: dict[str, str] = {}

@@ -69,9 +69,12 @@ def read(path: Path) -> Roster:
 
 
 def roster(text: str) -> Roster:
-    """The roster of a CSV text. Raises BadRoster for one without students or with one twice."""
+    """The roster of a CSV text. Raises BadRoster for one that is none, has no students, or has one twice."""
     delimiter = ";" if text.split("\n", 1)[0].count(";") > text.split("\n", 1)[0].count(",") else ","
-    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(map(str.strip, row))]
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise BadRoster(f"the roster is no CSV: {error}") from error
     if len(rows) < 2:
         raise BadRoster("the roster has no students: a header and a row for each is wanted")
     columns = tuple(cell.strip() for cell in rows[0])

@@ -99,7 +99,7 @@ class Slot:
             self._told(order.key, text)
 
     def _event(self, worker: subprocess.Popen[bytes], patience_s: float | None) -> tuple[str, str]:
-        """The next event. Raises _Lost when the worker ends or says nothing for too long."""
+        """The next event. Raises _Lost when the worker ends, says nothing for too long, or cannot be understood."""
         assert worker.stdout is not None
         while b"\n" not in self._unread:
             ready, _, _ = select.select([worker.stdout], [], [], patience_s)
@@ -110,7 +110,10 @@ class Slot:
                 raise _Lost(f"the worker ended: {self._last_words(worker)}", worker_too=True)
             self._unread += piece
         line, _, self._unread = self._unread.partition(b"\n")
-        event, text = json.loads(line)
+        try:
+            event, text = json.loads(line)
+        except (ValueError, TypeError) as error:  # a fork that was killed in the middle of a line
+            raise _Lost(f"what the worker said cannot be read: {line[:200]!r}", worker_too=True) from error
         return str(event), str(text)
 
     def _start(self) -> subprocess.Popen[bytes]:

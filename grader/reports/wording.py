@@ -44,10 +44,15 @@ def ratio_up(value: float) -> str:
     return _rounded(value, math.ceil)
 
 
+_MOST_DECIMALS = 12
+"""No measured ratio needs more, and the inverse of the smallest numbers is no number."""
+
+
 def _rounded(value: float, direction: Callable[[float], int]) -> str:
     if value <= 0:
         return "0"
     decimals = 2 if 0.1 <= value < 10 else max(0, (1 if value < 0.1 else 2) - math.floor(math.log10(value)))
+    decimals = min(decimals, _MOST_DECIMALS)
     scaled = value * 10**decimals
     # 0.29 * 100 is 28.999...: a value that is meant to be round stays as it is.
     nearest = round(scaled)
@@ -103,7 +108,7 @@ def tier(duel: Duel) -> str:
 
 def next_tier(duel: Duel) -> NextTier | None:
     """The first tier above the measured ratio; None at the top, and when nothing was judged."""
-    if duel.verdict == "not_judged" or duel.ratio is None or duel.ratio <= 0:
+    if duel.verdict == "not_judged" or duel.ratio is None or duel.ratio < 10**-_MOST_DECIMALS:
         return None
     above = [(ratio, name) for name, ratio in duel.tiers.items() if ratio > duel.ratio]
     if not above:

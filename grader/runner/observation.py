@@ -43,9 +43,11 @@ class Mapping:
 def mappings(pid: int) -> list[Mapping]:
     """The address space of a process. Raises Unobservable when it may not be read."""
     with _looking_into(pid):
-        lines = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+        text = Path(f"/proc/{pid}/maps").read_bytes().decode("utf-8", "replace")
     found = []
-    for line in lines:
+    for line in text.removesuffix("\n").split(
+        "\n"
+    ):  # not splitlines: in names the kernel escapes this end only
         place, permissions, _, _, _, *path = line.split(maxsplit=5)
         start, _, end = place.partition("-")
         found.append(Mapping(int(start, 16), int(end, 16), permissions, path[0] if path else ""))

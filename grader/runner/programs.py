@@ -42,7 +42,7 @@ _GRACE_S = 10.0
 
 _STDIN: Mapping[str, int] = {"empty": 0, "file": 1, "pipe": 2, "closed": 3, "terminal": 4}
 _TIMED_OUT, _FLOODED, _NOT_STARTED, _STOPPED = 1, 2, 4, 8
-_MAX_ANSWER = 256 << 20
+_MAX_ANSWER, _MOST_LEFT = 256 << 20, 512
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 Stdin = Literal["empty", "file", "pipe", "closed"]
@@ -368,6 +368,8 @@ def _decode(body: bytes, folder: str, cpu_s: float) -> Ended:
     status, flags, left, unburied, wall_us = struct.unpack_from("<5I", body)
     if flags & _NOT_STARTED:
         raise ValueError("a program could not be started")
+    if status > 0xFFFF or left > _MOST_LEFT:
+        raise ValueError("numbers that no kernel gives")
     position = 20
     texts = []
 

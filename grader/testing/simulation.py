@@ -150,7 +150,7 @@ def parse(log: str) -> Counts:
     Raises NotJudged when they are not there, not whole, or there twice.
     """
     names = re.findall(r"^==\d+== Events\s*:(.*)$", log, re.MULTILINE)
-    numbers = re.findall(r"^==\d+== Collected\s*:([\d ]*)$", log, re.MULTILINE)
+    numbers = re.findall(r"^==\d+== Collected\s*:([\d ]{0,400})$", log, re.MULTILINE)
     columns = names[0].split() if len(names) == 1 else []
     values = [int(number) for number in numbers[0].split()] if len(numbers) == 1 else []
     missing = len(columns) - len(values)
@@ -175,7 +175,7 @@ def parse(log: str) -> Counts:
 def _is_whole(log: str, counts: dict[str, int]) -> bool:
     """Callgrind leaves zeros at the end of its totals out; its summary tells them from totals that were cut."""
     wanted = {r"LLd misses:\s*([\d,]+)": counts["DLmr"] + counts["DLmw"]}
-    if "Bc" in counts:
+    if "Bcm" in counts:
         wanted[r"Mispredicts:\s*[\d,]+\s*\(\s*([\d,]+) cond"] = counts["Bcm"]
     found = [re.findall(rf"^==\d+== {line}", log, re.MULTILINE) for line in wanted]
     return found == [[f"{number:,}"] for number in wanted.values()]

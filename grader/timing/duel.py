@@ -393,9 +393,13 @@ def _timed(
     return seconds + proving
 
 
+_SMALLEST, _LARGEST = 1e-30, 1e30
+"""What a submission has measured lies between; of numbers at the ends of their range the quotient is none."""
+
+
 def _positive(value: float) -> float:
-    if not (math.isfinite(value) and value > 0):
-        raise AssertionError(f"{value:g} is no positive number")
+    if not _SMALLEST < value < _LARGEST:
+        raise AssertionError(f"{value:g} is no positive number, or none that can be measured")
     return value
 
 

@@ -21,12 +21,12 @@ Tool = Literal["memcheck", "racecheck", "synccheck", "initcheck"]
 MAX_TEXT = 1 << 20
 MAX_FINDINGS = 20
 
-_PLACE = r"at (?P<function>.+?)\+0x[0-9a-f]+(?: in (?P<file>[^:\s]+):(?P<line>\d+))?"
+_PLACE = r"at (?P<function>.{1,400}?)\+0x[0-9a-f]{1,16}(?: in (?P<file>[^:\s]{1,400}):(?P<line>\d{1,9}))?"
 _AT = re.compile(r"=========\s+" + _PLACE)
 _THREAD = re.compile(r"by thread \((?P<thread>[\d,]+)\) in block \((?P<block>[\d,]+)\)")
 _ACCESS = re.compile(r"Invalid __(?P<space>\w+)__ (?P<kind>read|write|atomic) of size (?P<size>\d+) bytes")
 _NEAR = re.compile(
-    r"is (?P<distance>[\d,]+) bytes (?P<side>before|after) the nearest allocation .* of size (?P<size>[\d,]+)"
+    r"is (?P<distance>[\d,]+) bytes (?P<side>before|after) the nearest allocation .{1,200} of size (?P<size>[\d,]+)"
 )
 _MISALIGNED = re.compile(r"is misaligned")
 _RACE = re.compile(r"Race reported between (?P<first>\w+) access " + _PLACE)

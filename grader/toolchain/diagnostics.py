@@ -19,6 +19,7 @@ from typing import Any
 
 MAX_TEXT = 4 << 20  # characters of compiler output that are read
 MAX_DIAGNOSTICS = 200
+MAX_ARRAYS = 200  # one for each source; what a broken one costs to report grows with the text
 MAX_MESSAGE = 1000
 MAX_NOTES = 6
 MAX_CHILDREN = 30
@@ -119,11 +120,12 @@ def parse(text: str, folder: str = "") -> list[Diagnostic]:
     text = text[:MAX_TEXT]
     found: list[Diagnostic] = []
     position = 0
-    for start in _array_starts(text):
-        if start < position:
-            continue
-        found += _from_text(text[position:start])
-        objects, position = _objects(text, start)
+    for _ in range(MAX_ARRAYS):
+        opening = _OPENING.search(text, position)
+        if opening is None:
+            break
+        found += _from_text(text[position : opening.start()])
+        objects, position = _objects(text, opening.start())
         found += [d for item in objects for d in _from_json(item)]
     found += _from_text(text[position:])
     merged = list(islice(_join_notes(found), MAX_DIAGNOSTICS))
@@ -135,10 +137,6 @@ def parse(text: str, folder: str = "") -> list[Diagnostic]:
 
 _LD_FAILED = "ld returned 1 exit status"
 _OPENING = re.compile(r'\[\s*\{\s*"')
-
-
-def _array_starts(text: str) -> Iterable[int]:
-    return (match.start() for match in _OPENING.finditer(text))
 
 
 def _objects(text: str, start: int) -> tuple[list[object], int]:

@@ -313,5 +313,5 @@ class _Image:
     def _read(self, form: str, position: int) -> tuple[int, ...]:
         try:
             return struct.unpack_from(form, self._data, position)
-        except struct.error as error:
+        except (struct.error, OverflowError) as error:  # a position beyond any file
             raise ValueError("the file is cut short") from error

@@ -105,8 +105,12 @@ def _nameless(node: Any) -> str:
     return str(c_generator.CGenerator().visit(c_ast.Typename(None, node.quals, None, node.type)))
 
 
+@functools.lru_cache(maxsize=32)
 def declarations(header: Path) -> str:
-    """A header's own declarations, without directives and comments. Raises ValueError when it is no C."""
+    """A header's own declarations, without directives and comments. Raises ValueError when it is no C.
+
+    Like `read`, it reads a header once in a process's life.
+    """
     with tempfile.TemporaryDirectory() as folder:
         for name in _EMPTY_HEADERS:
             empty = Path(folder, name)

@@ -18,21 +18,21 @@ FEATURES = {
     "ldmatrix": r"\bldmatrix\b",
     "cp.async": r"\bcp\.async\.c[ag]\b",
     "bulk copies": r"\bcp\.async\.bulk\b",
-    "16-byte loads": r"\bld\.global(?:\.\w+)*\.(?:v4\.[fbu]32|v2\.[fbu]64|b128)\b",
+    "16-byte loads": r"\bld\.global(?:\.\w+){0,9}\.(?:v4\.[fbu]32|v2\.[fbu]64|b128)\b",
     "shuffles": r"\bshfl\.sync\b",
     "barriers": r"\bbar(?:rier)?(?:\.cta)?\.sync\b",
     "atomics": r"\b(?:atom|red)\.\w",
-    "shared memory": r"\b(?:ld|st)(?:\.\w+)*\.shared\b",
-    "local memory": r"\b(?:ld|st)(?:\.\w+)*\.local\b",
+    "shared memory": r"\b(?:ld|st)(?:\.\w+){0,9}\.shared\b",
+    "local memory": r"\b(?:ld|st)(?:\.\w+){0,9}\.local\b",
 }
 """What people ask about a kernel -> the instructions that show it (PTX ISA, "Instruction Set")."""
 
-_ENTRY = re.compile(r"^\s*(?:\.visible\s+|\.weak\s+)*\.entry\s+(?P<name>[\w$]+)", re.MULTILINE)
+_ENTRY = re.compile(r"^[ \t]*(?:\.visible[ \t]+|\.weak[ \t]+)*\.entry[ \t]+(?P<name>[\w$]+)", re.MULTILINE)
 _COMPILED = re.compile(r"Compiling entry function '(?P<name>[^']+)' for '(?P<architecture>\w+)'")
 _STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 _USED = re.compile(r"Used (\d+) registers")
 _SHARED = re.compile(r"(\d+) bytes smem")
-_NOISE = re.compile(r"^\s*(?:\.loc|\.file|//).*$|//.*$", re.MULTILINE)
+_NOISE = re.compile(r"^[ \t]*(?:\.loc|\.file|//).*$|//.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,17 @@ def _bodies(ptx: str) -> dict[str, str]:
     """Symbol -> the text between its braces, without the debugger's lines."""
     text = _NOISE.sub("", ptx)
     found = {}
-    for match in _ENTRY.finditer(text):
-        start = text.find("{", match.end())
-        position, depth = start, 0
-        for brace in re.finditer(r"[{}]", text[start:]) if start >= 0 else ():
+    matches = list(_ENTRY.finditer(text))
+    for match, following in zip_longest(matches, matches[1:]):
+        part = text[match.end() : following.start() if following else len(text)]
+        start = position = max(0, part.find("{"))
+        depth = 0
+        for brace in re.finditer(r"[{}]", part[start:]):
             depth += 1 if brace[0] == "{" else -1
             if depth == 0:
                 position = start + brace.end()
                 break
-        found[match["name"]] = text[start:position]
+        found[match["name"]] = part[start:position]
     return found
 
 

@@ -148,3 +148,32 @@ def test_a_bomb_is_refused_before_it_is_on_the_disk(class_, monkeypatch):
     class_.put("eve.zip", buffer.getvalue())
     assert "holds more than 1 MiB" in class_.reasons()["eve.zip"]
     assert not list(class_.work.rglob("gemm.c"))
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, b"9"])
+@pytest.mark.parametrize("packing", ["gz", "xz", "bz2"])
+def test_a_header_is_not_believed_when_it_speaks_of_gigabytes(class_, monkeypatch, kind, packing):
+    """The standard library would read, or skip, as much as it says, whatever comes of it when it is unpacked."""
+    monkeypatch.setattr(archives, "OF_STUDENT", archives.Most(100, 1 << 20))
+    member = tarfile.TarInfo("gemm.c")
+    member.type, member.size = kind, 4 << 30
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=f"w:{packing}") as bundle:
+        assert bundle.fileobj is not None
+        bundle.fileobj.write(member.tobuf() + bytes(8 << 20))
+    class_.put("eve.tar", buffer.getvalue())
+    assert "holds more than 2 MiB" in class_.reasons()["eve.tar"]
+
+
+def test_a_damaged_archive_is_one_students_trouble(class_):
+    """What is packed in it cannot be unpacked; zlib and lzma have errors of their own for that."""
+    for name, method in (("eve.zip", zipfile.ZIP_DEFLATED), ("mal.zip", zipfile.ZIP_LZMA)):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", method) as archive:
+            archive.writestr("gemm.c", bytes(range(256)) * 40)
+        content = bytearray(buffer.getvalue())
+        content[60:120] = b"\xff" * 60
+        class_.put(name, bytes(content))
+    class_.put("ada/gemm.c")
+    assert class_.found().keys() == {("ada", "gemm_cpu")}
+    assert all("cannot be unpacked" in reason for reason in class_.reasons().values())

@@ -90,6 +90,13 @@ def test_silence_has_an_end(slot):
     assert time.monotonic() - began < 50
 
 
+def test_half_a_line_costs_the_worker(slot):
+    """A fork was killed while it wrote, and its worker goes on behind what is there."""
+    half = """sys.stdout.write('["running", "al') if life == 1 else None; tell('done', f'{life}')"""
+    assert slot(half).grade(ORDER).document == "2"
+    assert "cannot be read" in slot("print('null', flush=True)").grade(ORDER).reason
+
+
 def test_waiting_for_the_machine_is_no_silence(slot):
     two = slot(f"tell('running', {WAITING!r}); time.sleep(1); tell('done', 'doc')", silence_s=0.2)
     assert two.grade(ORDER).document == "doc"

@@ -49,6 +49,18 @@ def test_mappings_and_descriptors_are_those_of_the_process(tmp_path) -> None:
     assert str(path) not in observation.descriptors(os.getpid()).values()
 
 
+@pytest.mark.parametrize("separator", ["\n", "\r", "\f", "\v", "\x1c", "\x85", "\u2028"])
+def test_a_mapped_file_whose_name_holds_the_end_of_a_line_is_one_mapping(separator) -> None:
+    file = os.memfd_create(f"a{separator}b")
+    os.truncate(file, mmap.PAGESIZE)
+    before = len(observation.mappings(os.getpid()))
+    with mmap.mmap(file, mmap.PAGESIZE):
+        found = observation.mappings(os.getpid())
+    os.close(file)
+    assert len(found) == before + 1
+    assert [item.path for item in found if "memfd:a" in item.path and "b (deleted)" in item.path]
+
+
 def test_memory_counts_when_it_is_touched() -> None:
     before = observation.resident_mib(os.getpid())
     with mmap.mmap(-1, 64 << 20) as memory:

@@ -479,10 +479,26 @@ def test_what_a_labs_modules_remember_is_forgotten(run, tmp_path):
     assert [only(run(tests).result).status for _ in range(2)] == ["passed", "passed"]
 
 
-def test_options_from_outside_do_not_change_what_is_judged(run, monkeypatch):
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-k nothing")
+@pytest.mark.parametrize(
+    ("name", "value"), [("PYTEST_ADDOPTS", "-k nothing"), ("PYTEST_PLUGINS", "a_plugin_that_is_not_there")]
+)
+def test_options_from_outside_do_not_change_what_is_judged(run, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", raising=False)
     assert verdicts(run("def test_a(): pass")) == {"a": "passed"}
-    assert os.environ["PYTEST_ADDOPTS"] == "-k nothing"
+    assert os.environ[name] == value
+    assert "PYTEST_DISABLE_PLUGIN_AUTOLOAD" not in os.environ
+
+
+def test_plugins_that_happen_to_be_installed_take_no_part(run):
+    """Such as one that shuffles the tests, or repeats those that failed."""
+    tests = """
+    def test_a(request):
+        loaded = request.config.pluginmanager
+        assert not loaded.list_plugin_distinfo()
+        assert request.config.getoption("benchmark_json") is not None
+    """
+    assert verdicts(run(tests)) == {"a": "passed"}
 
 
 # --- Duels ----------------------------------------------------------------------------------------

@@ -507,7 +507,7 @@ def test_noise_to_both_sides_is_no_disagreement(corner, rng):
     assert outcome.verdict in ("passed", "not_judged")
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize("value", [0.0, -1.0, 5e-324, 1e308, math.nan, math.inf])
 def test_a_value_that_is_no_positive_number_is_a_wrong_result(corner, rng, value):
     sides = corner(source(0.01)).side, corner(source(0.01)).side
     tasks = (
