@@ -18,13 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from grader import cache
 from grader.lab import ContractError, Lab, list_labs, load_lab
 from grader.sandbox import probe
 from grader.testing.checks import NotJudged
 from grader.testing.subject import reference_of
 from grader.timing import fitness
 from grader.timing.duel import BUSY_SHARE
-from grader.toolchain import cache, nvcc, programs
+from grader.toolchain import nvcc, programs
 
 Status = Literal["yes", "partly", "no"]
 

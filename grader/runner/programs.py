@@ -29,9 +29,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
+from grader import cache
 from grader.runner.host import GuestFailed, Timing
 from grader.sandbox.confine import Confinement, Tier, end, hand_over, start
-from grader.toolchain import cache
 
 FOLDER = "/tmp/work"
 """Where programs run, as they see it. Without namespaces of their own it lies elsewhere, and outputs are translated."""

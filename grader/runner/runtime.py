@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.toolchain import cache
+from grader import cache
 
 _SOURCES = Path(__file__).parent
 _GUEST = _SOURCES / "guest.py"

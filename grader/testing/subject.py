@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from grader import cache
 from grader.lab import Lab
 from grader.runner import group, invoke, programs
 from grader.runner.group import Group, SharedFolder
@@ -27,7 +28,7 @@ from grader.testing.ranks import Ranks
 from grader.testing.simulation import Simulator
 from grader.testing.watching import Watcher
 from grader.timing.duel import Side
-from grader.toolchain import build, cache, module, nvcc, reference, stacks
+from grader.toolchain import build, module, nvcc, reference, stacks
 from grader.toolchain import programs as furniture
 from grader.toolchain.build import Built, Variant
 from grader.toolchain.interface import Interface

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grader.runner
+from grader import cache
 from grader.lab import Lab
 from grader.runner import runtime
 from grader.runner.programs import ProgramSpec
-from grader.toolchain import build, cache
+from grader.toolchain import build
 
 _SERVER = Path(grader.runner.__file__).parent / "serve.c"
 _BIN = Path("/usr/bin")

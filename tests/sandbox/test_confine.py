@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 import grader
+from grader import cache
 from grader.sandbox import confine
 from grader.sandbox import probe as tiers
 from grader.sandbox.confine import FIRST_SANDBOX_UID, Confinement, Tier, start
-from grader.toolchain import cache
 from tests.conftest import needs
 from tests.fixtures.tiny import eventually, leaving_nothing, sandboxed
 

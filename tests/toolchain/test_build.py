@@ -253,7 +253,8 @@ GRADER = """
 import os, sys
 os.environ["GRADER_CACHE"] = sys.argv[1]
 from grader.sandbox import probe
-from grader.toolchain import build, cache
+from grader import cache
+from grader.toolchain import build
 from tests.fixtures import tiny
 limits = tiny.lab().limits.model_copy(update={"build_s": 300, "build_memory_mib": 2048})
 lab = tiny.lab().model_copy(update={"limits": limits})
