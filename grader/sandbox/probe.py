@@ -1,4 +1,7 @@
-"""Which sandbox tier this machine allows: found out by trying, best first, and explained in words."""
+"""Which sandbox tier this machine allows: found out by trying, best first, and explained in words.
+
+A tier counts as working when a little program in it (prove.c) could do nothing of what the tier promises to prevent.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from grader.sandbox.confine import FIRST_SANDBOX_UID, Confinement, Tier, TierName, start
+from grader import cache
+from grader.sandbox import launcher
+from grader.sandbox.confine import FIRST_SANDBOX_UID, Confinement, Tier, TierName, end, start
 
 SYSTEM = (Path("/usr"),)
 SYSTEM_LINKS = tuple(
@@ -20,9 +25,16 @@ SYSTEM_LINKS = tuple(
 _DESCRIPTIONS: dict[TierName, str] = {
     "A": "bubblewrap in its own user, mount, process, network and IPC namespaces, seccomp, resource limits",
     "B": "bubblewrap without a user namespace, as an unprivileged user, seccomp, resource limits",
-    "C": "an unprivileged user with resource limits",
+    "C": "Landlock and seccomp without namespaces, resource limits",
     "D": "resource limits only: not isolated",
 }
+_MISSING_IN_C = (
+    "a process tree of its own",
+    "names and sizes of the machine's files kept from it",
+    "sockets of services in the file system kept from labs whose processes meet by sockets",
+)
+_MISSING_WITHOUT_ROOT = ("a user of its own",)
+_TRIAL_S = 10.0
 
 
 @functools.lru_cache(maxsize=8)
@@ -42,10 +54,24 @@ def why_not_better(tier: Tier) -> str:
         return (
             "AppArmor forbids user namespaces: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
         )
+    switched_off = [path for path in _SWITCHES if path.is_file() and path.read_text().strip() == "0"]
+    if switched_off and not _in_container():
+        name = ".".join(switched_off[0].parts[3:])
+        value = 1 if name.endswith("clone") else 15000
+        return f"user namespaces are switched off here: sudo sysctl -w {name}={value}"
     return (
         "this container or kernel forbids user namespaces; in Docker: "
         "--security-opt seccomp=unconfined --security-opt apparmor=unconfined"
     )
+
+
+_SWITCHES = tuple(
+    Path("/proc/sys", name) for name in ("kernel/unprivileged_userns_clone", "user/max_user_namespaces")
+)
+
+
+def _in_container() -> bool:
+    return any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv"))
 
 
 def _candidates(slot: int) -> list[Tier]:
@@ -54,6 +80,7 @@ def _candidates(slot: int) -> list[Tier]:
     tiers = [_tier("A", uid, no_nested_userns=nested) for nested in (True, False)]
     if root:
         tiers.append(_tier("B", uid, "own user namespace: the kernel's user id inside is a real one"))
+    tiers.append(_tier("C", uid, *_MISSING_IN_C, *(() if root else _MISSING_WITHOUT_ROOT)))
     tiers.append(_tier("D", uid, "file isolation", "network isolation", "seccomp", "its own process tree"))
     return tiers
 
@@ -63,15 +90,35 @@ def _tier(name: TierName, uid: int | None, *missing: str, no_nested_userns: bool
 
 
 def _works(tier: Tier) -> bool:
-    """Does `true` run, and say so, in this tier with every flag that real runs use?"""
-    if shutil.which("bwrap") is None:
-        return False
-    confinement = Confinement(read_only=SYSTEM, symlinks=SYSTEM_LINKS, environment={"PATH": "/usr/bin:/bin"})
+    """Could a program in this tier, with every flag that real runs use, do nothing that it must not?"""
     try:
-        process = start(
-            tier, confinement, ["echo", "confined"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        output, _ = process.communicate(timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
+        return broken_promises(tier) == ""
+    except (OSError, RuntimeError, subprocess.TimeoutExpired):
         return False
-    return process.returncode == 0 and output == b"confined\n"
+
+
+def broken_promises(tier: Tier) -> str:
+    """What a program in this tier could do that it must not, or why it could not be started; '' is as it should be.
+
+    Raises OSError, RuntimeError or subprocess.TimeoutExpired when it could not even be tried.
+    """
+    prove = launcher.programs().prove
+    folder = cache.scratch_folder()
+    try:
+        folder.chmod(0o777)  # so that nothing but the sandbox protects what is in it
+        outside = folder / "outside"
+        outside.touch()
+        outside.chmod(0o666)
+        command = [str(prove), str(outside), str(os.getpid())]
+        confinement = Confinement(read_only=(*SYSTEM, prove), symlinks=SYSTEM_LINKS)
+        process = start(tier, confinement, command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            output = process.communicate(timeout=_TRIAL_S)[0].decode("utf-8", "replace").strip()
+        except subprocess.TimeoutExpired:
+            end(process)
+            process.communicate()
+            raise
+    finally:
+        shutil.rmtree(folder)
+    held = process.returncode == 0 and output == "confined"
+    return "" if held else output or f"it ended with status {process.returncode}"

@@ -44,8 +44,7 @@ def furnish(lab: Lab, program: Path | None = None, model: str | None = None) -> 
     helpers = _helpers(lab)
     if model is not None:
         tools.append(Path(find_model(lab, model).argv[0]))
-    launcher = Path("/usr/bin/setpriv")  # confine.py starts programs by it where there are no user namespaces
-    libraries = {library for tool in (*tools, launcher) for library in runtime.needs(tool)}
+    libraries = {library for tool in tools for library in runtime.needs(tool)}
     libraries |= set(runtime.prepare().program_libraries)
     own = (helpers, *([program] if program else ()))
     return ProgramSpec(

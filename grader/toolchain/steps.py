@@ -15,7 +15,7 @@ from grader.sandbox.probe import SYSTEM, SYSTEM_LINKS
 
 _KEPT_OUTPUT = 256 * 1024
 _MAX_PREPROCESSED = 32 << 20
-_LAUNCHERS = ("bwrap: ", "prlimit: ", "setpriv: ")
+_LAUNCHERS = ("bwrap: ", "launch: ")
 
 
 @dataclass(frozen=True)
