@@ -116,7 +116,7 @@ class ProgramRunner:
 
     def __init__(self, tier: Tier, spec: ProgramSpec) -> None:
         self.spec = spec
-        self._isolated = tier.name in ("A", "B")
+        self._isolated = tier.has_namespaces
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._scratch = None if self._isolated else cache.scratch_folder()
         if self._scratch is not None:

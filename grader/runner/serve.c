@@ -292,7 +292,7 @@ static void become(const struct order *order, const char *folder, const int stan
     _exit(72);
 }
 
-static int standard_input(const struct order *order, int *feed)
+static int standard_input(const struct order *order, const char *folder, int *feed)
 {
     int ends[2];
     *feed = -1;
@@ -306,7 +306,7 @@ static int standard_input(const struct order *order, int *feed)
         *feed = ends[1];
         return ends[0];
     case STDIN_FILE: {
-        int file = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        int file = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
         if (file < 0)
             fail("serve: O_TMPFILE");
         write_all(file, order->stdin_data, order->stdin_length);
@@ -411,7 +411,7 @@ static void close_if(int *fd)
 static void run(int channel, const struct order *order, const char *folder, bool alone, int ended_signal)
 {
     int feed, out[2], err[2];
-    int input = standard_input(order, &feed);
+    int input = standard_input(order, folder, &feed);
     if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0)
         fail("serve: pipe2");
     const bool on_terminal = order->stdin_kind == STDIN_TERMINAL;

@@ -1,9 +1,10 @@
 """Starting a process inside the sandbox: one description of what it may see and use, one way per tier.
 
-Every path is the same inside and outside, so that nothing has to be translated. In every tier `launch` (launch.c) stays
-behind as the parent, and ends whatever descends from the process when that has ended or the grader is gone. Facts behind
-the flags: running bwrap as real root leaves /proc/sys writable, so a root grader first becomes an unprivileged user;
-inherited descriptors would hand the host's tree back, so only named ones are passed; /dev/shm needs a size.
+Every path is the same inside and outside, so that nothing has to be translated. In every tier `launch` (launch.c)
+stays behind as the parent, and ends whatever descends from the process when that has ended or the grader is gone.
+Facts behind the flags: running bwrap as real root leaves /proc/sys writable, so a root grader first becomes an
+unprivileged user; inherited descriptors would hand the host's tree back, so only named ones are passed; /dev/shm
+needs a size.
 """
 
 from __future__ import annotations
@@ -198,8 +199,10 @@ def _bubblewrap(confinement: Confinement, filter_fd: int, before: Sequence[str] 
     size = str(confinement.tmp_mib << 20)
     command = ["--die-with-parent", "--new-session", "--clearenv"]
     command += ["--proc", "/proc"] if confinement.proc else []
-    command += ["--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm", "--size", size]
-    command += ["--perms", "1777", "--tmpfs", "/tmp", *before]
+    command += ["--dev", "/dev"]
+    for place in ("/dev/shm", "/tmp"):
+        command += ["--size", size, "--perms", "1777", "--tmpfs", place]
+    command += before
     for path in confinement.devices:
         command += ["--dev-bind", str(path), str(path)]
     for path in confinement.read_only:

@@ -20,7 +20,7 @@ from grader.runner.invoke import Invocation
 from grader.runner.programs import ProgramRunner
 from grader.runner.relay import PLAIN, Wire
 from grader.sandbox import gpu
-from grader.sandbox.confine import Tier
+from grader.sandbox.confine import Tier, beside
 from grader.testing.checks import NotJudged
 from grader.testing.library import Library
 from grader.testing.program import Program
@@ -262,6 +262,7 @@ def reference_of(lab: Lab, tier: Tier, read_only: tuple[Path, ...] = ()) -> Refe
     It sees the folders `read_only`. Raises NotJudged when something that it is built from is not installed, or when
     its kernels are not those that the lab pins, so that ratios would mean something else.
     """
+    tier = beside(tier)
     if lab.reference is not None and lab.reference.program is not None:
         return _program_reference(lab, tier, lab.reference.program)
     try:
@@ -304,7 +305,7 @@ def model_of(lab: Lab, tier: Tier, name: str) -> Program:
         argv = furniture.find_model(lab, name).argv
     except furniture.Missing as error:
         raise NotJudged(str(error)) from error
-    return Program(functools.partial(ProgramRunner, tier, spec), argv, blame=False)
+    return Program(functools.partial(ProgramRunner, beside(tier), spec), argv, blame=False)
 
 
 def _furnished(lab: Lab, executable: Path) -> programs.ProgramSpec:

@@ -244,7 +244,7 @@ def _wraps(lab: Lab) -> tuple[str, ...]:
 def _lay_out(
     scratch: Path, lab: Lab, files: Mapping[str, bytes], variant: Variant, prepared: module.Module
 ) -> None:
-    for folder in ("src", "lab", "out"):
+    for folder in ("src", "lab", "out", "tmp"):
         (scratch / folder).mkdir()
     for name, data in files.items():
         target = scratch / "src" / name

@@ -56,7 +56,11 @@ class Step:
             read_only=(*SYSTEM, *more),
             writable=(scratch,),
             symlinks=SYSTEM_LINKS,
-            environment={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TMPDIR": "/tmp"},
+            environment={
+                "PATH": "/usr/bin:/bin",
+                "LC_ALL": "C",
+                "TMPDIR": "/tmp" if tier.has_namespaces else str(scratch / "tmp"),
+            },
             working_directory=scratch / "src",
             policy="processes",
             proc=False,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.sandbox import probe
+from grader import cache
+from grader.sandbox import launcher, probe
 from tests.conftest import needs
 
 
@@ -18,12 +19,38 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_a_machine_without_bubblewrap_has_tier_d(fresh: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_bubblewrap_has_tier_c(fresh: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    launcher.programs()  # compiled
     fresh.setenv("PATH", "/nonexistent")
+    tier = probe.best_tier()
+    assert tier.name == "C"
+    assert "a process tree of its own" in tier.missing
+    assert "apt-get install bubblewrap" in probe.why_not_better(tier)
+
+
+def test_one_without_landlock_too_has_tier_d(fresh: pytest.MonkeyPatch) -> None:
+    works = probe._works
+    fresh.setattr(probe, "_works", lambda tier: tier.name == "D" and works(tier))
     tier = probe.best_tier()
     assert tier.name == "D"
     assert "file isolation" in tier.missing
-    assert "apt-get install bubblewrap" in probe.why_not_better(tier)
+
+
+def test_a_machine_without_a_compiler_has_tier_d(fresh: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing can be graded there; looking at it must still work."""
+    fresh.setattr(launcher, "programs", launcher.programs.__wrapped__)
+    fresh.setattr(cache, "root", lambda: tmp_path)
+    fresh.setenv("PATH", "/nonexistent")
+    assert probe.best_tier().name == "D"
+
+
+def test_a_tier_that_does_not_keep_its_promises_is_not_used(fresh: pytest.MonkeyPatch) -> None:
+    """Tier D promises nothing; proven as if it did, every broken promise is named."""
+    tier = next(tier for tier in probe._candidates(0) if tier.name == "D")
+    said = probe.broken_promises(tier)
+    for deed in ("read files outside", "write files outside", "start a process"):
+        assert f"it can {deed}" in said
+    assert not probe._works(tier)
 
 
 def put_first(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
@@ -39,13 +66,20 @@ def put_first(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> Non
 def test_a_bubblewrap_that_fails_is_as_good_as_none(fresh: pytest.MonkeyPatch, folder: Path) -> None:
     put_first(fresh, folder, "echo confined; exit 1")
     tier = probe.best_tier()
-    assert tier.name == "D"
+    assert tier.name == "C"
     assert probe.why_not_better(tier)
 
 
 def test_a_bubblewrap_that_does_nothing_is_as_good_as_none(fresh: pytest.MonkeyPatch, folder: Path) -> None:
     put_first(fresh, folder, "exit 0")
-    assert probe.best_tier().name == "D"
+    assert probe.best_tier().name == "C"
+
+
+def test_a_bubblewrap_that_confines_nothing_is_as_good_as_none(
+    fresh: pytest.MonkeyPatch, folder: Path
+) -> None:
+    put_first(fresh, folder, 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"')
+    assert probe.best_tier().name == "C"
 
 
 def test_an_older_bubblewrap_still_gives_tier_a(fresh: pytest.MonkeyPatch) -> None:
@@ -69,7 +103,7 @@ def test_root_without_user_namespaces_has_tier_b(fresh: pytest.MonkeyPatch) -> N
 
 def test_an_ordinary_user_has_no_tier_b(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert [tier.name for tier in probe._candidates(0)] == ["A", "A", "D"]
+    assert [tier.name for tier in probe._candidates(0)] == ["A", "A", "C", "D"]
     assert {tier.drop_to_uid for tier in probe._candidates(0)} == {None}
 
 
