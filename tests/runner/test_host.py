@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from grader.runner import invoke
+from grader.runner import invoke, runtime
 from grader.runner.channel import Call
 from grader.runner.host import Guest, GuestFailed
 from grader.runner.invoke import Invocation
+from grader.sandbox import launcher
 from tests.fixtures import tiny
 from tests.runner.conftest import allowing
 
@@ -149,9 +150,17 @@ class TestNotTheSubmissionsFault:
             with pytest.raises(RuntimeError, match=r"could not start a runner.*nonexistent"):
                 guest.wait_until_ready()
 
-    def test_a_launcher_that_is_not_there(self, tier, honest_spec, monkeypatch) -> None:
+    def test_a_sandbox_that_is_not_installed(self, tier, honest_spec, monkeypatch) -> None:
+        runtime.prepare()  # compiled
         monkeypatch.setenv("PATH", "/nonexistent")
-        with tiny.leaving_nothing(), pytest.raises(OSError, match="prlimit"):
+        with tiny.leaving_nothing(), Guest(replace(tier, name="A"), honest_spec) as guest:
+            with pytest.raises(RuntimeError, match=r"could not start a runner.*launch: bwrap: No such file"):
+                guest.wait_until_ready()
+
+    def test_a_launcher_that_is_not_there(self, tier, honest_spec, monkeypatch) -> None:
+        gone = Path("/nonexistent/launch")
+        monkeypatch.setattr(launcher, "programs", lambda: launcher.Programs(gone, gone))
+        with tiny.leaving_nothing(), pytest.raises(OSError, match="nonexistent"):
             Guest(tier, honest_spec)
 
     def test_too_little_memory_to_start(self, tier, honest_spec) -> None:
@@ -205,7 +214,7 @@ def test_a_guest_dies_with_a_killed_grader(moment: str) -> None:
     assert tiny.eventually(lambda: not Path(f"/proc/{int(pid)}").exists())
 
 
-@pytest.mark.parametrize("name", ["B", "D"])
+@pytest.mark.parametrize("name", ["B", "C", "D"])
 def test_other_tiers_can_hold_a_guest_too(name: str, hostile_spec, act) -> None:
     from grader.sandbox import probe
 

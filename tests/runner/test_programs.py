@@ -208,7 +208,7 @@ class TestTheEndOfASandbox:
         grader.stdout.close()
         assert eventually(lambda: set(sandboxed(uid)) <= before)
 
-    @pytest.mark.parametrize("name", ["B", "D"])
+    @pytest.mark.parametrize("name", ["B", "C", "D"])
     def test_in_other_tiers(self, furnished, name: str) -> None:
         """Without namespaces what is left behind is found by its parent, and outputs name the usual folder."""
         for tier in (item for item in _candidates(807) if item.name == name):
