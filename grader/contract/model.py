@@ -223,6 +223,13 @@ class Limits(_Record):
         default=256, ge=1, le=65536, description="What may be printed, in KiB; more is cut"
     )
     threads: int = Field(default=64, ge=1, le=4096, description="Threads and processes at one time")
+    cpu_s: int = Field(
+        default=600,
+        ge=1,
+        le=86400,
+        description="Seconds of CPU time of one process: of a runner in all its calls, or of a program",
+    )
+    file_mib: int = Field(default=64, ge=1, le=65536, description="Size of a file that it writes, in MiB")
 
 
 class Reference(_Record):

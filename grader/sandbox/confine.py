@@ -9,6 +9,7 @@ needs a size.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from grader.sandbox import launcher, seccomp
+from grader.sandbox.cgroup import Group
 
 TierName = Literal["A", "B", "C", "D"]
 
@@ -66,6 +68,8 @@ class Confinement:
     file_mib: int = 64
     fixed_addresses: bool = False
     """Without address-space randomisation, which ThreadSanitizer of gcc 12 cannot bear on new kernels."""
+    group: Group | None = None
+    """Limits on all its processes together, beside those on each of them. Whoever made the group removes it."""
 
 
 def start(
@@ -119,6 +123,25 @@ def beside(tier: Tier) -> Tier:
     return replace(tier, drop_to_uid=tier.drop_to_uid + _REFERENCE_OFFSET)
 
 
+def task_limit(tier: Tier, tasks: int) -> int:
+    """The RLIMIT_NPROC that lets a sandbox have so many tasks; 0, for none, stays 0.
+
+    The kernel counts those of a user: of the sandbox's own, but where that is the grader's user also all others.
+    """
+    if tasks == 0 or tier.has_namespaces or tier.drop_to_uid is not None:
+        return tasks
+    return tasks + _tasks_of(os.getuid())
+
+
+def _tasks_of(uid: int) -> int:
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if process.stat().st_uid == uid:
+                count += len(os.listdir(process / "task"))  # noqa: PTH208 - only how many
+    return count
+
+
 def hand_over(tier: Tier, folder: Path) -> None:
     """Give a scratch folder and what is in it to the user that the sandbox runs as."""
     if tier.drop_to_uid is None:
@@ -136,18 +159,22 @@ def _filter_file(policy: seccomp.Policy, has_namespaces: bool) -> IO[bytes]:
 
 
 def _limits(confinement: Confinement) -> list[str]:
-    """Resource limits that survive into the sandbox (setrlimit(2)); the limit on tasks is set inside, by the guest."""
+    """Limits that survive into the sandbox (setrlimit(2), cgroups(7)); that on tasks is set inside, by the guest.
+
+    CPU time ends with SIGXCPU, which can be told, and for whoever ignores that with SIGKILL a second later.
+    """
     mib = 1 << 20
-    limits = {
+    limits: dict[int, int | str] = {
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_CPU: confinement.cpu_s,
+        resource.RLIMIT_CPU: f"{confinement.cpu_s}:{confinement.cpu_s + 1}",
         resource.RLIMIT_FSIZE: confinement.file_mib * mib,
         resource.RLIMIT_NOFILE: 256,
     }
     if confinement.memory_mib is not None:
         limits[resource.RLIMIT_AS] = confinement.memory_mib * mib
     options = [f"--limit={number}={value}" for number, value in limits.items()]
-    return [*options, *(("--fixed-addresses",) if confinement.fixed_addresses else ())]
+    groups = [f"--group={path}" for path in confinement.group.joins] if confinement.group else []
+    return [*groups, *options, *(("--fixed-addresses",) if confinement.fixed_addresses else ())]
 
 
 def _user(tier: Tier) -> list[str]:

@@ -6,7 +6,7 @@
  *     --watch                 stay behind as the parent: when the command has ended, or on SIGTERM, or when the process
  *                             that started this one is gone, everything that descends from the command is killed
  *     --group FILE            join a control group: FILE is its cgroup.procs
- *     --limit RESOURCE=VALUE  setrlimit(2), by number
+ *     --limit RESOURCE=VALUE  setrlimit(2), by number; SOFT:HARD sets two values
  *     --fixed-addresses       no address-space randomisation
  *     --user ID               become this user, with its group of the same number and no other
  *     --seal                  no privileges any more, and no way to new ones
@@ -142,8 +142,8 @@ static void limit(const char *text)
 {
     char *end;
     int resource = (int)strtol(text, &end, 10);
-    rlim_t value = strtoull(end + (*end == '='), NULL, 10);
-    struct rlimit wanted = {value, value};
+    rlim_t soft = strtoull(end + (*end == '='), &end, 10);
+    struct rlimit wanted = {soft, *end == ':' ? strtoull(end + 1, NULL, 10) : soft};
     if (setrlimit((__rlimit_resource_t)resource, &wanted) != 0)
         fail("setrlimit");
 }

@@ -39,6 +39,9 @@ _PROBE_FLOPS = 192
 _READ_BYTES = 1 << 27  # more than the last cache of a core's share
 _MAX_TEXT = 256
 _HALVINGS = 4
+_SANITIZER_MIB = 4096
+"""Memory of an instrumented process, whose addresses cannot be limited; host.py tells the sanitizers the same."""
+
 _SANITIZED = {
     "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0:allocator_may_return_null=1:exitcode=99",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
@@ -93,8 +96,11 @@ class Subject:
         limits = GuestLimits(
             call_s=self._patience_s() * (4 if variant in ("asan", "tsan") else 1),
             memory_mib=None if variant in ("asan", "tsan") else self.lab.limits.memory_mib,
+            resident_mib=_SANITIZER_MIB if variant in ("asan", "tsan") else None,
             output_kib=self.lab.limits.output_kib,
             tasks=self.lab.limits.threads + 8,
+            cpu_s=self.lab.limits.cpu_s,
+            file_mib=self.lab.limits.file_mib,
         )
         library = self.built(variant).folder
         spec = GuestSpec(
@@ -167,7 +173,8 @@ class Subject:
             executable = self._executable(variant)
             spec = _furnished(self.lab, executable)
             if variant == "asan":
-                spec = replace(spec, memory_mib=None, environment=_SANITIZED)
+                roomy = max(_SANITIZER_MIB, spec.resident_mib)
+                spec = replace(spec, memory_mib=None, resident_mib=roomy, environment=_SANITIZED)
             start = functools.partial(ProgramRunner, self.tier, spec)
             patience = 4.0 if variant == "asan" else 1.0
             self._programs[variant] = Program(start, [str(executable)], tuple(self.files), patience=patience)
@@ -237,7 +244,7 @@ def _with_gpu(spec: GuestSpec, more: tuple[Path, ...] = ()) -> GuestSpec:
         devices=gpu.nodes(),
         policy="peers",
         environment=(*spec.environment, ("CUDA_MODULE_LOADING", "EAGER"), ("CUDA_CACHE_DISABLE", "1")),
-        limits=replace(spec.limits, memory_mib=None),
+        limits=replace(spec.limits, memory_mib=None, resident_mib=spec.limits.memory_mib),
     )
 
 

@@ -53,7 +53,10 @@ def furnish(lab: Lab, program: Path | None = None, model: str | None = None) -> 
         path=f"{helpers}:/usr/bin",
         symlinks=(("usr/bin", "/bin"),),
         memory_mib=lab.limits.memory_mib,
+        resident_mib=lab.limits.memory_mib,
         processes=lab.limits.threads + 64,
+        cpu_s=lab.limits.cpu_s,
+        file_mib=lab.limits.file_mib,
     )
 
 
