@@ -53,6 +53,11 @@ class Group:
                     time.sleep(0.002)
 
 
+def available() -> bool:
+    """Can groups be made here?"""
+    return _homes() is not None
+
+
 def make(memory_mib: int, tasks: int) -> Group | None:
     """A new group with these limits; None where none can be made. The caller removes it."""
     homes = _homes()

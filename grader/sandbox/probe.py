@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 from grader import cache
-from grader.sandbox import launcher
+from grader.sandbox import cgroup, launcher
 from grader.sandbox.confine import FIRST_SANDBOX_UID, Confinement, Tier, TierName, end, start
 
 SYSTEM = (Path("/usr"),)
@@ -23,10 +23,10 @@ SYSTEM_LINKS = tuple(
 )
 
 _DESCRIPTIONS: dict[TierName, str] = {
-    "A": "bubblewrap in its own user, mount, process, network and IPC namespaces, seccomp, resource limits",
-    "B": "bubblewrap without a user namespace, as an unprivileged user, seccomp, resource limits",
-    "C": "Landlock and seccomp without namespaces, resource limits",
-    "D": "resource limits only: not isolated",
+    "A": "bubblewrap in its own user, mount, process, network and IPC namespaces, seccomp",
+    "B": "bubblewrap without a user namespace, as an unprivileged user, seccomp",
+    "C": "Landlock and seccomp, without namespaces",
+    "D": "not isolated",
 }
 _MISSING_IN_C = (
     "a process tree of its own",
@@ -44,7 +44,7 @@ def best_tier(slot: int = 0) -> Tier:
 
 
 def why_not_better(tier: Tier) -> str:
-    """One sentence for `doctor`: what keeps this machine from tier A, and the command that mends it."""
+    """One sentence for `doctor`: what keeps this machine from tier A, and after ': ' the command that mends it."""
     if tier.name == "A":
         return ""
     if shutil.which("bwrap") is None:
@@ -54,20 +54,17 @@ def why_not_better(tier: Tier) -> str:
         return (
             "AppArmor forbids user namespaces: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
         )
-    switched_off = [path for path in _SWITCHES if path.is_file() and path.read_text().strip() == "0"]
-    if switched_off and not _in_container():
-        name = ".".join(switched_off[0].parts[3:])
-        value = 1 if name.endswith("clone") else 15000
-        return f"user namespaces are switched off here: sudo sysctl -w {name}={value}"
-    return (
-        "this container or kernel forbids user namespaces; in Docker: "
-        "--security-opt seccomp=unconfined --security-opt apparmor=unconfined"
-    )
+    if _in_container():
+        return f"this container forbids user namespaces: docker run {_DOCKER} …"
+    for name, value in _SWITCHES:
+        path = Path("/proc/sys", name.replace(".", "/"))
+        if path.is_file() and path.read_text().strip() == "0":
+            return f"user namespaces are switched off: sudo sysctl -w {name}={value}"
+    return "this kernel or container forbids user namespaces: docs/sandbox.md says what can be done"
 
 
-_SWITCHES = tuple(
-    Path("/proc/sys", name) for name in ("kernel/unprivileged_userns_clone", "user/max_user_namespaces")
-)
+_DOCKER = " ".join(f"--security-opt {what}=unconfined" for what in ("seccomp", "apparmor", "systempaths"))
+_SWITCHES = (("kernel.unprivileged_userns_clone", 1), ("user.max_user_namespaces", 15000))
 
 
 def _in_container() -> bool:
@@ -79,14 +76,17 @@ def _candidates(slot: int) -> list[Tier]:
     uid = FIRST_SANDBOX_UID + slot if root else None
     tiers = [_tier("A", uid, no_nested_userns=nested) for nested in (True, False)]
     if root:
-        tiers.append(_tier("B", uid, "own user namespace: the kernel's user id inside is a real one"))
+        tiers.append(_tier("B", uid, "a user namespace of its own"))
     tiers.append(_tier("C", uid, *_MISSING_IN_C, *(() if root else _MISSING_WITHOUT_ROOT)))
     tiers.append(_tier("D", uid, "file isolation", "network isolation", "seccomp", "its own process tree"))
     return tiers
 
 
 def _tier(name: TierName, uid: int | None, *missing: str, no_nested_userns: bool = True) -> Tier:
-    return Tier(name, _DESCRIPTIONS[name], missing, uid, no_nested_userns)
+    grouped = cgroup.available()
+    held = "limits by control group and rlimit" if grouped else "limits by rlimit"
+    more = () if grouped else ("a limit on the memory of all processes together",)
+    return Tier(name, f"{_DESCRIPTIONS[name]}; {held}", (*missing, *more), uid, no_nested_userns)
 
 
 def _works(tier: Tier) -> bool:
