@@ -218,7 +218,12 @@ class Limits(_Record):
     build_s: float = Field(default=30, ge=1, le=600, description="Seconds for one build")
     build_memory_mib: int = Field(default=2048, ge=64, le=65536, description="Memory of the compiler, in MiB")
     call_s: float = Field(default=10, ge=0.1, le=600, description="Seconds for one call into the submission")
-    memory_mib: int = Field(default=4096, ge=16, le=1048576, description="Memory of the runner, in MiB; of a program and its processes")
+    memory_mib: int = Field(
+        default=4096,
+        ge=16,
+        le=1048576,
+        description="Memory of the runner, in MiB; of a program and its processes",
+    )
     output_kib: int = Field(
         default=256, ge=1, le=65536, description="What may be printed, in KiB; more is cut"
     )

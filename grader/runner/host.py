@@ -42,7 +42,7 @@ _UNLIMITED = 4 << 20
 _STACK_SIGNAL, _TGKILL, _MAX_STACKS = 43, 234, 64
 """Asks a thread where it is (guest_support.c); the call that signals one thread (asm/unistd_64.h); threads asked."""
 
-FailureKind = Literal["crashed", "hung", "exited", "flooded", "forged", "broken"]
+FailureKind = Literal["crashed", "greedy", "hung", "exited", "flooded", "forged", "broken"]
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class Guest:
         try:
             crash = channel.decode(frame, 0) if frame[:1] == b"X" else None
             if isinstance(crash, Crash):
-                raise self._failure("crashed", self._crash_words(crash, "while it was loaded"), crash)
+                raise self._crashed(crash, "while it was loaded")
             self.addresses = channel.decode_hello(frame)
         except channel.ProtocolError as error:
             raise self._failure("forged", f"wrote to the grader's channel: {error}") from error
@@ -321,7 +321,7 @@ class Guest:
         except channel.ProtocolError as error:
             raise self._failure("forged", f"wrote to the grader's channel: {error}") from error
         if isinstance(answer, Crash):
-            raise self._failure("crashed", self._crash_words(answer), answer, cpu_s)
+            raise self._crashed(answer, "", cpu_s)
         if answer.token != token:
             raise self._failure("forged", "wrote to the grader's channel: an answer that nobody asked for")
         if self._pending():
@@ -344,7 +344,7 @@ class Guest:
         with contextlib.suppress(channel.ProtocolError):
             crash = channel.decode(frame, 0)
             if isinstance(crash, Crash):
-                return self._failure("crashed", self._crash_words(crash, "after it returned"), crash)
+                return self._crashed(crash, "after it returned")
         return self._failure("forged", "wrote to the grader's channel: an answer that nobody asked for")
 
     def _send(self, frame: bytes) -> None:
@@ -430,7 +430,7 @@ class Guest:
         words = f" {moment}" if moment else ""
         if self._group is not None and self._group.memory_kills():
             return self._failure(
-                "crashed", f"used more than {self.spec.limits.resident_mib} MiB of memory{words}"
+                "greedy", f"used more than {self.spec.limits.resident_mib} MiB of memory{words}"
             )
         if status is None:
             return self._failure("exited", f"closed its channel to the grader{words} instead of returning")
@@ -443,13 +443,14 @@ class Guest:
             "exited", f"ended the process{words} (exit status {status}) instead of returning"
         )
 
-    def _crash_words(self, crash: Crash, moment: str = "") -> str:
-        """What a crash is called; one that followed a limit of the lab names the limit."""
+    def _crashed(self, crash: Crash, moment: str, cpu_s: float = 0.0) -> GuestFailed:
+        """The failure that a word about a crash shows; one that followed a limit of the lab names the limit."""
         words = f"crashed{' ' if moment else ''}{moment}: {_signal_name(crash.signal)}"
         memory = self.spec.limits.memory_mib
         if crash.refused_memory and memory is not None and self.spec.variant != "faults":
             words = f"wanted more than {memory} MiB of memory, was refused, and {words}"
-        return self._limit_words(crash.signal) or words
+            return self._failure("greedy", words, crash, cpu_s)
+        return self._failure("crashed", self._limit_words(crash.signal) or words, crash, cpu_s)
 
     def _limit_words(self, number: int) -> str:
         """What this signal says about a limit of the lab; '' for the others."""
@@ -493,7 +494,7 @@ class Guest:
         """Stop everything, so that what the guest printed last is here too."""
         if self._process.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=0.3 if kind in ("crashed", "exited") else 0.0)
+                self._process.wait(timeout=0.3 if kind in ("crashed", "greedy", "exited") else 0.0)
         output = bytes(self._output) if kind == "flooded" else self.printed()
         end(self._process)
         return GuestFailed(kind, summary, output=output, crash=crash, cpu_s=cpu_s)

@@ -15,13 +15,13 @@ from grader import cache
 from grader.lab import Lab
 from grader.runner import group, invoke, programs
 from grader.runner.group import Group, SharedFolder
-from grader.runner.host import Guest, GuestFailed, GuestLimits, GuestSpec
+from grader.runner.host import FailureKind, Guest, GuestFailed, GuestLimits, GuestSpec
 from grader.runner.invoke import Invocation
 from grader.runner.programs import ProgramRunner
 from grader.runner.relay import PLAIN, Wire
 from grader.sandbox import gpu
 from grader.sandbox.confine import Tier, beside
-from grader.testing.checks import NotJudged
+from grader.testing.checks import CheckFailed, NotJudged
 from grader.testing.library import Library
 from grader.testing.program import Program
 from grader.testing.ranks import Ranks
@@ -39,6 +39,7 @@ _PROBE_FLOPS = 192
 _READ_BYTES = 1 << 27  # more than the last cache of a core's share
 _MAX_TEXT = 256
 _HALVINGS = 4
+_MAX_REFUSALS = 3
 _SANITIZER_MIB = 4096
 """Memory of an instrumented process, whose addresses cannot be limited; host.py tells the sanitizers the same."""
 
@@ -61,6 +62,7 @@ class Subject:
     _ranks: dict[tuple[Variant, int], Ranks] = field(default_factory=dict)
     _programs: dict[str, Program] = field(default_factory=dict)
     _hangs: int = 0
+    _refusals: int = 0
 
     def prefetch(self, variant: Variant) -> None:
         """Start building a variant in the background."""
@@ -92,7 +94,11 @@ class Subject:
         return folder
 
     def spec(self, variant: Variant = "release") -> GuestSpec:
-        """How a runner of this variant is started. Sanitizers need more address space than any limit allows."""
+        """How a runner of this variant is started. Sanitizers need more address space than any limit allows.
+
+        Raises CheckFailed for a submission that has taken all the memory it could get too often.
+        """
+        self._check_greed()
         limits = GuestLimits(
             call_s=self._patience_s() * (4 if variant in ("asan", "tsan") else 1),
             memory_mib=None if variant in ("asan", "tsan") else self.lab.limits.memory_mib,
@@ -124,7 +130,7 @@ class Subject:
                 lambda inputs, outputs: self.start(variant, inputs, outputs),
                 self.module.interface,
                 tuple(self.files),
-                self._count_hang,
+                self._count,
                 lambda text: stacks.explained(self.tier, text, self.built(variant).folder / module.LIBRARY),
             )
         return self._libraries[variant]
@@ -222,8 +228,17 @@ class Subject:
         self._pool.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(self.shelf, ignore_errors=True)
 
-    def _count_hang(self) -> None:
-        self._hangs += 1
+    def _count(self, kind: FailureKind) -> None:
+        self._hangs += kind == "hung"
+        self._refusals += kind == "greedy"
+
+    def _check_greed(self) -> None:
+        """Raises CheckFailed when it has often taken all it could get: in every test again, that would take minutes."""
+        if self._refusals >= _MAX_REFUSALS:
+            raise CheckFailed(
+                f"not run: it has wanted more memory than the lab allows {self._refusals} times",
+                why="Does a loop take memory and never give it back?",
+            )
 
     def _patience_s(self) -> float:
         """Seconds for a call. Halved by every hang seen, so that a submission that always hangs is soon judged."""

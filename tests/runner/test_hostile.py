@@ -18,7 +18,7 @@ pytestmark = needs("tier A")
 
 TOLD = [
     (7, "a wild pointer", "crashed", "SIGSEGV"),
-    (11, "memory without end", "crashed", "NULL"),
+    (11, "memory without end", "greedy", "wanted more than 1024 MiB of memory.*NULL"),
     (20, "_exit(0)", "exited", r"ended the process \(exit status 0\) instead of returning"),
     (21, "exit(3)", "exited", "exit status 3"),
     (22, "abort()", "crashed", "SIGABRT"),
