@@ -31,6 +31,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "descendants.h"
+
 enum { MAX_FILES = 64, MAX_FILE = 1 << 20, MAX_NAMES = 4096 };
 enum { STDIN_EMPTY, STDIN_FILE, STDIN_PIPE, STDIN_CLOSED, STDIN_TERMINAL };
 enum { TIMED_OUT = 1, FLOODED = 2, NOT_STARTED = 4, STOPPED_BY_GRADER = 8 };
@@ -382,23 +384,16 @@ static void put_names(struct bytes *names, const pid_t *pids, size_t count)
     }
 }
 
-/* Kill every descendant and bury it. A process that forks meanwhile is met again in the next turn. */
+/* Kill every descendant and bury it. One kill(2) for all of them strikes them at once, whoever forks meanwhile. */
 static void kill_the_rest(bool alone)
 {
-    pid_t pids[512];
-    for (;;) {
-        if (alone)
-            kill(-1, SIGKILL);
-        size_t count = children(pids, 512);
-        for (size_t i = 0; i < count; i++)
-            kill(pids[i], SIGKILL);
-        pid_t ended;
-        do
-            ended = waitpid(-1, NULL, alone || count > 0 ? 0 : WNOHANG);
-        while (ended > 0 && alone);
-        if (ended < 0 && errno == ECHILD)
-            return;
+    if (!alone) {
+        end_descendants();
+        return;
     }
+    do
+        kill(-1, SIGKILL);
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR);
 }
 
 static void close_if(int *fd)

@@ -43,7 +43,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CANNOT_START = 125, MAX_PIDS = 512, OLDEST_CLOSED = 1024 };
+#include "descendants.h"
+
+enum { CANNOT_START = 125, OLDEST_CLOSED = 1024 };
 
 static void fail(const char *what)
 {
@@ -237,37 +239,6 @@ static void start(int argc, char **argv, struct wish *wish)
 
 /* --- Staying behind --------------------------------------------------------------------------------------------------- */
 
-/* The children that there are now; orphans become children of this process (PR_SET_CHILD_SUBREAPER). */
-static size_t children(pid_t into[MAX_PIDS])
-{
-    char name[64], text[8192];
-    snprintf(name, sizeof name, "/proc/self/task/%d/children", (int)getpid());
-    int file = open(name, O_RDONLY | O_CLOEXEC);
-    ssize_t length = file < 0 ? 0 : read(file, text, sizeof text - 1);
-    if (file >= 0)
-        close(file);
-    text[length > 0 ? length : 0] = '\0';
-    size_t count = 0;
-    for (char *at = text, *end; count < MAX_PIDS; at = end) {
-        long pid = strtol(at, &end, 10);
-        if (end == at)
-            break;
-        into[count++] = (pid_t)pid;
-    }
-    return count;
-}
-
-/* Kill every descendant and bury it. Who is an orphan now, or forked meanwhile, is met in the next turn. */
-static void end_everything(void)
-{
-    pid_t pids[MAX_PIDS];
-    do {
-        size_t count = children(pids);
-        for (size_t i = 0; i < count; i++)
-            (void)kill(pids[i], SIGKILL);
-    } while (waitpid(-1, NULL, 0) > 0 || errno == EINTR);
-}
-
 static void close_everything(void)
 {
     if (syscall(SYS_close_range, 0, ~0U, 0) != 0)
@@ -284,13 +255,13 @@ static int watch(pid_t command, const sigset_t *awaited)
         if (number < 0)
             continue;
         if (number != SIGCHLD) {
-            end_everything();
+            end_descendants();
             return 128 + number;
         }
         int status;
         for (pid_t ended; (ended = waitpid(-1, &status, WNOHANG)) > 0;)
             if (ended == command) {
-                end_everything();
+                end_descendants();
                 return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
             }
     }

@@ -12,7 +12,10 @@ from pathlib import Path
 
 from grader import cache
 
-_SOURCES = tuple(Path(__file__).with_name(name) for name in ("launch.c", "prove.c"))
+INCLUDES = Path(__file__).parent
+"""Folder of `descendants.h`, which the server of programs uses too."""
+
+_SOURCES = (INCLUDES / "launch.c", INCLUDES / "prove.c")
 _FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-static")
 
 
@@ -27,8 +30,10 @@ class Programs:
 @functools.lru_cache(maxsize=1)
 def programs() -> Programs:
     """Both, compiled the first time. Raises RuntimeError when there is no compiler or it cannot compile them."""
-    texts = [piece for path in _SOURCES for piece in (path.name, path.read_bytes())]
-    folder = cache.fetch("launcher", cache.key("launcher 1", " ".join(_FLAGS), *texts), _compile)
+    texts = [
+        piece for path in (*_SOURCES, INCLUDES / "descendants.h") for piece in (path.name, path.read_bytes())
+    ]
+    folder = cache.fetch("launcher", cache.key("launcher 2", " ".join(_FLAGS), *texts), _compile)
     return Programs(folder / "launch", folder / "prove")
 
 

@@ -15,6 +15,7 @@ from grader import cache
 from grader.lab import Lab
 from grader.runner import runtime
 from grader.runner.programs import ProgramSpec
+from grader.sandbox import launcher
 from grader.toolchain import build
 
 _SERVER = Path(grader.runner.__file__).parent / "serve.c"
@@ -95,12 +96,13 @@ def _helpers(lab: Lab) -> Path:
 
 def _compiled(kind: str, sources: Sequence[Path]) -> Path:
     """The folder with one program per source, named like it."""
-    texts = [piece for path in sources for piece in (path.name, path.read_bytes())]
-    name = cache.key("programs 1", build.compiler(), " ".join(_FLAGS), *texts)
+    read = (*sources, launcher.INCLUDES / "descendants.h")
+    texts = [piece for path in read for piece in (path.name, path.read_bytes())]
+    name = cache.key("programs 2", build.compiler(), " ".join(_FLAGS), *texts)
 
     def compile_all(place: Path) -> None:
         for path in sources:
-            command = ["gcc", *_FLAGS, str(path), "-o", str(place / path.stem)]
+            command = ["gcc", *_FLAGS, f"-I{launcher.INCLUDES}", str(path), "-o", str(place / path.stem)]
             answer = subprocess.run(command, capture_output=True, text=True)
             if answer.returncode != 0:
                 raise RuntimeError(

@@ -102,7 +102,7 @@ class TestOfAProgram:
     )
     def test_limits_on_all_its_processes(self, program: Program, deed: tuple[str, ...], words: str) -> None:
         with pytest.raises(CheckFailed, match=words):
-            program.run(*deed, timeout_s=3.0)
+            program.run(*deed, timeout_s=1.5)
 
     def test_the_next_run_is_not_blamed_for_the_last_one(self, program: Program) -> None:
         for deed in (("bomb",), ("use", "80"), ("write", "4")):

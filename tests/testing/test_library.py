@@ -109,7 +109,7 @@ def test_the_reference_sees_the_shelf_and_has_the_labs_glue(lab: Lab, subject: S
 
 def test_one_that_takes_all_the_memory_it_can_get_is_soon_judged(lab: Lab) -> None:
     """Three times; then no further runner is started for it."""
-    hog = "    for (;;) ((char *)malloc(1 << 26))[0] = 1;\n"
+    hog = "    for (;;) *(volatile char *)malloc(1 << 26) = 1;\n"
     greedy = steps.subject(lab, "#include <stdlib.h>\n" + steps.source(0.0, body=hog))
     given, out = np.zeros(8, np.uint32), np.zeros(8, np.uint32)
     said = []
