@@ -161,12 +161,12 @@ class TestEveryTierThatIsolates:
     def test_limits_hold_inside(self, probe, isolated) -> None:
         found = probe("identity", "allocate", tier=isolated, cpu_s=7, memory_mib=256, file_mib=3)
         limits = {name: int(found[f"limit {name}"]) for name in ("as", "cpu", "fsize", "core", "nofile")}
-        assert limits == {"as": 256 << 20, "cpu": 7, "fsize": 3 << 20, "core": 0, "nofile": 256}
+        assert limits == {"as": 256 << 20, "cpu": 7 + 1, "fsize": 3 << 20, "core": 0, "nofile": 256}
         assert found["allocate"] == str(errno.ENOMEM)
         assert probe("allocate", tier=isolated, memory_mib=None)["allocate"] == "0"
 
     def test_cpu_time_ends(self, probe, isolated) -> None:
-        assert probe("spin", tier=isolated, cpu_s=1).status == 128 + signal.SIGKILL
+        assert probe("spin", tier=isolated, cpu_s=1).status == 128 + signal.SIGXCPU
 
     def test_a_file_ends(self, probe, isolated, own) -> None:
         found = probe(f"fill:{own}", tier=isolated, file_mib=1, writable=(own,))
@@ -332,7 +332,7 @@ def test_a_grader_killed_without_warning_leaves_no_process(name: str, folder: Pa
 class TestTierD:
     def test_it_runs_with_limits(self, probe) -> None:
         found = probe("identity", "allocate", tier=candidate("D"), memory_mib=256, cpu_s=9)
-        assert found["limit as"] == str(256 << 20) and found["limit cpu"] == "9"
+        assert found["limit as"] == str(256 << 20) and found["limit cpu"] == "10"
         assert found["allocate"] == str(errno.ENOMEM)
         assert found.all("descriptor") == ["0", "1", "2"]
 
