@@ -10,10 +10,10 @@
  *     --fixed-addresses       no address-space randomisation
  *     --user ID               become this user, with its group of the same number and no other
  *     --seal                  no privileges any more, and no way to new ones
- *     --landlock              of all files only these may be opened, and no process outside may be signalled:
+ *     --landlock              of all files only these may be opened, and, from Linux 6.12 on, no process outside signalled:
  *     --read PATH             ... to read and execute, with all below
  *     --write PATH            ... to write too
- *     --filter FD             load the seccomp filter in this file
+ *     --filter FD             load the seccomp filter in this file; needs --seal
  *     --clear                 begin with an empty environment
  *     --set NAME=VALUE        put a variable into it
  *
@@ -104,6 +104,7 @@ struct wish {
     int filter; /* -1: none */
     int rules;
     struct ruleset rights;
+    pid_t parent; /* with watch: who stays behind */
 };
 
 enum { WATCH = 1, GROUP, LIMIT, FIXED, USER, SEAL, LANDLOCK, READ, WRITE, FILTER, CLEAR, SET };
@@ -229,9 +230,11 @@ static void start(int argc, char **argv, struct wish *wish)
         seal();
     if (wish->watch && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) /* after setresuid(2), which clears it */
         fail("prctl");
+    if (wish->watch && getppid() != wish->parent)
+        _exit(CANNOT_START); /* it is gone already */
     if (wish->landlock && syscall(RESTRICT_SELF, wish->rules, 0) != 0)
         fail("landlock");
-    if (wish->filter >= 0 && (wish->landlock || wish->seal))
+    if (wish->filter >= 0)
         load_filter(wish->filter);
     execvp(command[0], command);
     fail(command[0]);
@@ -270,6 +273,7 @@ static int watch(pid_t command, const sigset_t *awaited)
 int main(int argc, char **argv)
 {
     struct wish wish = flags_of(argc, argv);
+    wish.parent = getpid();
     int first = optind;
     if (!wish.watch)
         start(argc, argv, &wish);
