@@ -13,21 +13,23 @@ import ctypes
 import os
 import secrets
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from grader import cache
 from grader.runner import channel, runtime
 from grader.runner.arena import SharedMemory
 from grader.runner.channel import Call, Crash, Value, Window
 from grader.sandbox import cgroup
 from grader.sandbox.cgroup import Group
-from grader.sandbox.confine import Confinement, Tier, end, is_stopped, start, task_limit
+from grader.sandbox.confine import Confinement, Tier, end, hand_over, is_stopped, start, task_limit
 from grader.sandbox.seccomp import Policy
 
 START_S = 20.0
@@ -138,6 +140,11 @@ class Guest:
             undo.callback(self.inputs.close)
             self.outputs = SharedMemory(1, spec.arena_bytes[1])
             undo.callback(self.outputs.close)
+            self._scratch = None if tier.has_namespaces else cache.scratch_folder()
+            undo.callback(self._remove_scratch)
+            if self._scratch is not None:
+                hand_over(tier, self._scratch)
+                spec = _with_tmp(spec, self._scratch)
             resident = spec.limits.resident_mib
             self._group = cgroup.make(resident, _UNLIMITED) if resident is not None else None
             undo.callback(self._remove_group)
@@ -308,6 +315,7 @@ class Guest:
             self._process.wait()
         self._channel.close()
         self._remove_group()
+        self._remove_scratch()
         if self._printed >= 0:
             os.close(self._printed)
             self._printed = -1
@@ -464,6 +472,10 @@ class Guest:
         if self._group is not None:
             self._group.remove()
 
+    def _remove_scratch(self) -> None:
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
     def _hung(self, limit: float, moment: str) -> GuestFailed:
         cpu_s = 0.0
         with contextlib.suppress(OSError):
@@ -498,6 +510,12 @@ class Guest:
         output = bytes(self._output) if kind == "flooded" else self.printed()
         end(self._process)
         return GuestFailed(kind, summary, output=output, crash=crash, cpu_s=cpu_s)
+
+
+def _with_tmp(spec: GuestSpec, folder: Path) -> GuestSpec:
+    """With a folder in place of the /tmp that namespaces bring; valgrind, for one, does not run without."""
+    environment = (("TMPDIR", str(folder)), *spec.environment)
+    return replace(spec, writable=(*spec.writable, folder), environment=environment)
 
 
 def _launch(

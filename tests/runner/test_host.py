@@ -16,7 +16,8 @@ from grader.runner import invoke, runtime
 from grader.runner.channel import Call
 from grader.runner.host import Guest, GuestFailed
 from grader.runner.invoke import Invocation
-from grader.sandbox import launcher
+from grader.sandbox import launcher, probe
+from tests.conftest import needs
 from tests.fixtures import tiny
 from tests.runner.conftest import allowing
 
@@ -216,8 +217,6 @@ def test_a_guest_dies_with_a_killed_grader(moment: str) -> None:
 
 @pytest.mark.parametrize("name", ["B", "C", "D"])
 def test_other_tiers_can_hold_a_guest_too(name: str, hostile_spec, act) -> None:
-    from grader.sandbox import probe
-
     found = [tier for tier in probe._candidates(805) if tier.name == name]  # a user of its own
     assert found or os.geteuid() != 0
     for tier in found:
@@ -229,6 +228,25 @@ def test_other_tiers_can_hold_a_guest_too(name: str, hostile_spec, act) -> None:
             assert guest.cpu_ns() == before
             with pytest.raises(GuestFailed, match="instead of returning"):
                 act(guest, 20)
+
+
+@needs("valgrind")
+def test_without_namespaces_a_runner_has_a_folder_in_place_of_tmp(hostile_spec, act) -> None:
+    """Without one, valgrind does not start."""
+    tier = next(tier for tier in probe._candidates(805) if tier.name == "C")
+    valgrind = Path("/usr/bin/valgrind")
+    parts = (Path("/usr/bin"), Path("/usr/lib"), Path("/usr/libexec/valgrind"))
+    watched = replace(
+        hostile_spec,
+        prefix=(str(valgrind), "--tool=none", "-q"),
+        read_only=tuple(path for path in parts if path.exists()),
+        limits=replace(hostile_spec.limits, memory_mib=None, tasks=0),
+    )
+    with tiny.leaving_nothing(), Guest(tier, watched) as guest:
+        assert act(guest, 0)[0] == 0
+        folder = guest._scratch
+        assert folder is not None and folder.is_dir()
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("variant", ["asan", "tsan", "faults"])
