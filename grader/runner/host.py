@@ -44,6 +44,9 @@ _UNLIMITED = 4 << 20
 _STACK_SIGNAL, _TGKILL, _MAX_STACKS = 43, 234, 64
 """Asks a thread where it is (guest_support.c); the call that signals one thread (asm/unistd_64.h); threads asked."""
 
+UNLIMITED_ADDRESSES_MIB = 4096
+"""Memory of a guest whose addresses cannot be limited: sanitizers and valgrind reserve more than there is."""
+
 FailureKind = Literal["crashed", "greedy", "hung", "exited", "flooded", "forged", "broken"]
 
 
@@ -582,7 +585,7 @@ def _sanitizer_environment(files: runtime.Runtime, variant: str) -> dict[str, st
     if variant not in files.preload:
         raise RuntimeError(f"the compiler here has no library for the {variant} build")
     common = "handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigfpe=0:handle_sigill=0:exitcode=99"
-    common += ":hard_rss_limit_mb=4096"
+    common += f":hard_rss_limit_mb={UNLIMITED_ADDRESSES_MIB}"
     return {
         "LD_PRELOAD": files.preload[variant],
         "ASAN_OPTIONS": f"detect_leaks=0:abort_on_error=0:allocator_may_return_null=1:{common}",

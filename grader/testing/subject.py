@@ -15,7 +15,14 @@ from grader import cache
 from grader.lab import Lab
 from grader.runner import group, invoke, programs
 from grader.runner.group import Group, SharedFolder
-from grader.runner.host import FailureKind, Guest, GuestFailed, GuestLimits, GuestSpec
+from grader.runner.host import (
+    UNLIMITED_ADDRESSES_MIB,
+    FailureKind,
+    Guest,
+    GuestFailed,
+    GuestLimits,
+    GuestSpec,
+)
 from grader.runner.invoke import Invocation
 from grader.runner.programs import ProgramRunner
 from grader.runner.relay import PLAIN, Wire
@@ -40,8 +47,8 @@ _READ_BYTES = 1 << 27  # more than the last cache of a core's share
 _MAX_TEXT = 256
 _HALVINGS = 4
 _MAX_REFUSALS = 3
-_SANITIZER_MIB = 4096
-"""Memory of an instrumented process, whose addresses cannot be limited; host.py tells the sanitizers the same."""
+_GPU_MIB = 1 << 14
+"""Memory of a runner on a GPU, generous: the driver takes some gibibytes of its own."""
 
 _SANITIZED = {
     "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0:allocator_may_return_null=1:exitcode=99",
@@ -102,7 +109,7 @@ class Subject:
         limits = GuestLimits(
             call_s=self._patience_s() * (4 if variant in ("asan", "tsan") else 1),
             memory_mib=None if variant in ("asan", "tsan") else self.lab.limits.memory_mib,
-            resident_mib=_SANITIZER_MIB if variant in ("asan", "tsan") else None,
+            resident_mib=UNLIMITED_ADDRESSES_MIB if variant in ("asan", "tsan") else None,
             output_kib=self.lab.limits.output_kib,
             tasks=self.lab.limits.threads + 8,
             cpu_s=self.lab.limits.cpu_s,
@@ -179,7 +186,7 @@ class Subject:
             executable = self._executable(variant)
             spec = _furnished(self.lab, executable)
             if variant == "asan":
-                roomy = max(_SANITIZER_MIB, spec.resident_mib)
+                roomy = max(UNLIMITED_ADDRESSES_MIB, spec.resident_mib)
                 spec = replace(spec, memory_mib=None, resident_mib=roomy, environment=_SANITIZED)
             start = functools.partial(ProgramRunner, self.tier, spec)
             patience = 4.0 if variant == "asan" else 1.0
@@ -259,7 +266,7 @@ def _with_gpu(spec: GuestSpec, more: tuple[Path, ...] = ()) -> GuestSpec:
         devices=gpu.nodes(),
         policy="peers",
         environment=(*spec.environment, ("CUDA_MODULE_LOADING", "EAGER"), ("CUDA_CACHE_DISABLE", "1")),
-        limits=replace(spec.limits, memory_mib=None, resident_mib=spec.limits.memory_mib),
+        limits=replace(spec.limits, memory_mib=None, resident_mib=_GPU_MIB),
     )
 
 

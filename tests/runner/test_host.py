@@ -238,7 +238,7 @@ def test_without_namespaces_a_runner_has_a_folder_in_place_of_tmp(hostile_spec, 
     parts = (Path("/usr/bin"), Path("/usr/lib"), Path("/usr/libexec/valgrind"))
     watched = replace(
         hostile_spec,
-        prefix=(str(valgrind), "--tool=none", "-q"),
+        prefix=(str(valgrind), "--tool=none", "-q", "--vgdb=no"),
         read_only=tuple(path for path in parts if path.exists()),
         limits=replace(hostile_spec.limits, memory_mib=None, tasks=0),
     )
