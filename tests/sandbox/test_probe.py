@@ -9,6 +9,7 @@ import pytest
 
 from grader import cache
 from grader.sandbox import launcher, probe
+from grader.sandbox.confine import Tier
 from tests.conftest import needs
 
 
@@ -111,6 +112,35 @@ def test_slots_are_different_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     users = {probe._candidates(slot)[0].drop_to_uid for slot in range(4)}
     assert len(users) == 4 and 0 not in users
+
+
+C = Tier("C", "Landlock")
+
+
+def test_a_container_is_told_how_to_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(probe, "_in_container", lambda: True)
+    for option in ("seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"):
+        assert f"--security-opt {option}" in probe.why_not_better(C)
+
+
+def test_a_switch_of_the_kernel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(probe, "_in_container", lambda: False)
+    monkeypatch.setattr(probe, "_SWITCHES", (("vm.legacy_va_layout", 15000),))  # 0 on every machine
+    words = "user namespaces are switched off: sudo sysctl -w vm.legacy_va_layout=15000"
+    assert probe.why_not_better(C) == words
+    monkeypatch.setattr(probe, "_SWITCHES", ())
+    assert "docs/sandbox.md" in probe.why_not_better(C)
+
+
+def test_it_is_said_how_limits_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe.cgroup, "available", lambda: True)
+    assert "limits by control group and rlimit" in probe._candidates(0)[0].description
+    assert probe._candidates(0)[0].missing == ()
+    monkeypatch.setattr(probe.cgroup, "available", lambda: False)
+    assert "limits by rlimit" in probe._candidates(0)[0].description
+    assert probe._candidates(0)[0].missing == ("a limit on the memory of all processes together",)
 
 
 def test_the_best_tier_needs_no_advice() -> None:
