@@ -31,7 +31,7 @@ _DESCRIPTIONS: dict[TierName, str] = {
 _MISSING_IN_C = (
     "a process tree of its own",
     "names and sizes of the machine's files kept from it",
-    "sockets of services in the file system kept from labs whose processes meet by sockets",
+    "sockets of the machine's services kept from labs whose processes meet by sockets",
 )
 _MISSING_WITHOUT_ROOT = ("a user of its own",)
 _TRIAL_S = 10.0

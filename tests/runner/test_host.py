@@ -16,8 +16,8 @@ from grader.runner import invoke, runtime
 from grader.runner.channel import Call
 from grader.runner.host import Guest, GuestFailed
 from grader.runner.invoke import Invocation
-from grader.sandbox import launcher, probe
-from tests.conftest import needs
+from grader.sandbox import launcher
+from tests.conftest import needs, tier_of
 from tests.fixtures import tiny
 from tests.runner.conftest import allowing
 
@@ -217,23 +217,21 @@ def test_a_guest_dies_with_a_killed_grader(moment: str) -> None:
 
 @pytest.mark.parametrize("name", ["B", "C", "D"])
 def test_other_tiers_can_hold_a_guest_too(name: str, hostile_spec, act) -> None:
-    found = [tier for tier in probe._candidates(805) if tier.name == name]  # a user of its own
-    assert found or os.geteuid() != 0
-    for tier in found:
-        with tiny.leaving_nothing(), Guest(tier, allowing(hostile_spec, call_s=2.0)) as guest:
-            assert act(guest, 0)[0] == 0
-            act(guest, SPIN_BEHIND)
-            before = guest.cpu_ns()
-            time.sleep(0.02)
-            assert guest.cpu_ns() == before
-            with pytest.raises(GuestFailed, match="instead of returning"):
-                act(guest, 20)
+    tier = tier_of(name, 805)  # a user of its own
+    with tiny.leaving_nothing(), Guest(tier, allowing(hostile_spec, call_s=2.0)) as guest:
+        assert act(guest, 0)[0] == 0
+        act(guest, SPIN_BEHIND)
+        before = guest.cpu_ns()
+        time.sleep(0.02)
+        assert guest.cpu_ns() == before
+        with pytest.raises(GuestFailed, match="instead of returning"):
+            act(guest, 20)
 
 
 @needs("valgrind")
 def test_without_namespaces_a_runner_has_a_folder_in_place_of_tmp(hostile_spec, act) -> None:
     """Without one, valgrind does not start."""
-    tier = next(tier for tier in probe._candidates(805) if tier.name == "C")
+    tier = tier_of("C", 805)
     valgrind = Path("/usr/bin/valgrind")
     parts = (Path("/usr/bin"), Path("/usr/lib"), Path("/usr/libexec/valgrind"))
     watched = replace(

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from grader.runner.host import Guest, GuestFailed
-from grader.sandbox import probe
-from tests.conftest import needs
+from tests.conftest import needs, tier_of
 from tests.fixtures import tiny
 from tests.runner.conftest import allowing
 
@@ -69,7 +68,7 @@ def test_a_deed_is_told_and_leaves_nothing(tier, hostile_spec, act, deed: int, k
     ids=[name for deed, name, *_ in TOLD if deed in (11, 24, 25, 28, 30, 41, 50, 53, 56, 65)],
 )
 def test_it_is_told_without_namespaces_too(hostile_spec, act, deed: int, kind: str, words: str) -> None:
-    tier = next(tier for tier in probe._candidates(805) if tier.name == "C")
+    tier = tier_of("C", 805)
     with tiny.leaving_nothing():
         with Guest(tier, allowing(hostile_spec, call_s=0.4 if kind == "hung" else 20.0)) as guest:
             with pytest.raises(GuestFailed, match=words) as failed:

@@ -11,9 +11,9 @@ from grader.runner.host import Guest, GuestFailed
 from grader.runner.programs import Ended, ProgramRunner, Run
 from grader.sandbox import cgroup
 from grader.sandbox.confine import Tier
-from grader.sandbox.probe import _candidates, _works
 from grader.testing.checks import CheckFailed
 from grader.testing.program import Program
+from tests.conftest import tier_of
 from tests.fixtures import programs_lab
 from tests.fixtures.tiny import leaving_nothing
 from tests.runner.conftest import allowing
@@ -27,9 +27,7 @@ in_groups = pytest.mark.skipif(
 @pytest.fixture(scope="module", params=["A", "C"])
 def confined(request: pytest.FixtureRequest) -> Tier:
     """With namespaces, and without."""
-    found = next(item for item in _candidates(806) if item.name == request.param)
-    assert _works(found)
-    return found
+    return tier_of(request.param, 806)
 
 
 @pytest.fixture

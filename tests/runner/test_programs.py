@@ -20,7 +20,8 @@ from grader.runner import programs
 from grader.runner.host import GuestFailed
 from grader.runner.programs import FOLDER, Ended, ProgramRunner, Run, StagedRuns, needed_bytes, stage
 from grader.sandbox.confine import Tier
-from grader.sandbox.probe import _candidates, best_tier
+from grader.sandbox.probe import best_tier
+from tests.conftest import tier_of
 from tests.fixtures import programs_lab
 from tests.fixtures.tiny import eventually, leaving_nothing, sandboxed
 
@@ -211,12 +212,13 @@ class TestTheEndOfASandbox:
     @pytest.mark.parametrize("name", ["B", "C", "D"])
     def test_in_other_tiers(self, furnished, name: str) -> None:
         """Without namespaces what is left behind is found by its parent, and outputs name the usual folder."""
-        for tier in (item for item in _candidates(807) if item.name == name):
-            with leaving_nothing(), ProgramRunner(tier, furnished[1]) as own:
-                assert own.run(Run((furnished[0], "show", "HOME"))).stdout.decode() == FOLDER
-                assert own.run(Run((furnished[0], "hide"), linger_s=0.1)).left == ("deeds",)
-                folder = Path(own.folder)
-            assert own.folder == FOLDER or not folder.parent.exists()
+        with leaving_nothing(), ProgramRunner(tier_of(name, 807), furnished[1]) as own:
+            assert own.run(Run((furnished[0], "show", "HOME"))).stdout.decode() == FOLDER
+            assert own.run(Run((furnished[0], "hide"), linger_s=0.1)).left == ("deeds",)
+            assert own.run(Run((furnished[0], "copy"), stdin=b"in", stdin_kind="file")).stdout == b"in"
+            assert own.run(Run((furnished[0], "bomb"), timeout_s=0.2)).timed_out
+            folder = Path(own.folder)
+        assert own.folder == FOLDER or not folder.parent.exists()
 
 
 class TestATerminal:
