@@ -36,6 +36,9 @@ _MISSING_IN_C = (
 _MISSING_WITHOUT_ROOT = ("a user of its own",)
 _TRIAL_S = 10.0
 
+_DOCKER = " ".join(f"--security-opt {what}=unconfined" for what in ("seccomp", "apparmor", "systempaths"))
+_SWITCHES = (("kernel.unprivileged_userns_clone", 1), ("user.max_user_namespaces", 15000))
+
 
 @functools.lru_cache(maxsize=8)
 def best_tier(slot: int = 0) -> Tier:
@@ -61,10 +64,6 @@ def why_not_better(tier: Tier) -> str:
         if path.is_file() and path.read_text().strip() == "0":
             return f"user namespaces are switched off: sudo sysctl -w {name}={value}"
     return "this kernel or container forbids user namespaces: docs/sandbox.md says what can be done"
-
-
-_DOCKER = " ".join(f"--security-opt {what}=unconfined" for what in ("seccomp", "apparmor", "systempaths"))
-_SWITCHES = (("kernel.unprivileged_userns_clone", 1), ("user.max_user_namespaces", 15000))
 
 
 def _in_container() -> bool:

@@ -23,7 +23,7 @@ from grader.sandbox.confine import Tier
 from grader.sandbox.probe import best_tier
 from tests.conftest import tier_of
 from tests.fixtures import programs_lab
-from tests.fixtures.tiny import eventually, leaving_nothing, sandboxed
+from tests.fixtures.tiny import descendants, eventually, leaving_nothing, sandboxed
 
 Does = Callable[..., Ended]
 
@@ -219,6 +219,13 @@ class TestTheEndOfASandbox:
             assert own.run(Run((furnished[0], "bomb"), timeout_s=0.2)).timed_out
             folder = Path(own.folder)
         assert own.folder == FOLDER or not folder.parent.exists()
+
+    @pytest.mark.parametrize("name", ["A", "C", "D"])
+    def test_a_fork_bomb_ends_with_its_sandbox(self, furnished, name: str) -> None:
+        path, spec = furnished
+        with leaving_nothing(), ProgramRunner(tier_of(name, 807), replace(spec, processes=60)) as own:
+            own._begin(Run((path, "bomb"), timeout_s=60.0), None)
+            assert eventually(lambda: len(descendants()) > 30)
 
 
 class TestATerminal:
