@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import os
 import re
+import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 _NAME = "grader-"
 _ABANDONED_S = 3600.0
-_COUNTER = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def _own_groups() -> dict[str, tuple[Path, str]]:
 
 
 def _make(homes: tuple[Path, Path], memory_mib: int, tasks: int) -> Group:
-    name = f"{_NAME}{os.getpid()}-{next(_COUNTER)}"
+    name = f"{_NAME}{os.getpid()}-{secrets.token_hex(8)}"  # what a killed grader left may bear an old number
     group = Group(homes[0] / name, homes[1] / name)
     try:
         for path in group.joins:
