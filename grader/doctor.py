@@ -18,13 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from grader import cache
 from grader.lab import ContractError, Lab, list_labs, load_lab
 from grader.sandbox import probe
 from grader.testing.checks import NotJudged
 from grader.testing.subject import reference_of
 from grader.timing import fitness
 from grader.timing.duel import BUSY_SHARE
-from grader.toolchain import cache, nvcc, programs
+from grader.toolchain import nvcc, programs
 
 Status = Literal["yes", "partly", "no"]
 
@@ -181,14 +182,12 @@ def _sandbox() -> Finding:
     version = _first(_said("bwrap", "--version") or "no bubblewrap")
     found = f"tier {tier.name} ({version}): {tier.description}"
     reason, _, command = probe.why_not_better(tier).partition(": ")
-    if tier.name == "A":
-        return Finding("sandbox", "yes", found, "official grades")
     if tier.missing:
         found += f"; missing: {', '.join(tier.missing)}"
+    if tier.name == "A":
+        return Finding("sandbox", "yes", found, "official grades")
     if shutil.which("bwrap") is None:
         command = _install("bubblewrap")
-    elif command.startswith("--security-opt"):
-        command = f"docker run {command} …"
     if tier.name == "D":
         return Finding("sandbox", "no", f"{found}; {reason}", "practice only; no official grades", command)
     return Finding("sandbox", "partly", f"{found}; {reason}", "official grades, less well isolated", command)

@@ -21,7 +21,7 @@ import pytest
 import pytest_benchmark.plugin
 
 import grader
-from grader import scoring
+from grader import cache, scoring
 from grader.lab import Lab
 from grader.result import Failure, Machine, Result, Sandbox, TestResult
 from grader.sandbox import gpu
@@ -32,7 +32,7 @@ from grader.testing.checks import NotJudged
 from grader.testing.plugin import GradingPlugin, Listener
 from grader.testing.subject import Subject
 from grader.timing import fitness
-from grader.toolchain import build, cache, nvcc
+from grader.toolchain import build, nvcc
 from grader.toolchain.build import BuildFailed
 
 Mode = Literal["practice", "official"]

@@ -12,7 +12,7 @@ import grader
 
 PACKAGE = Path(grader.__file__).parent
 HOUSE = (
-    {"result"},
+    {"result", "cache"},
     {"contract"},
     {"lab", "scoring"},
     {"submission", "history", "hints"},

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader import cache
 from grader.batch.intake import Found
 from grader.batch.orders import Order, Terms
 from grader.batch.store import Handed, Pieces
@@ -13,7 +14,7 @@ from grader.grading import grader_digest
 from grader.lab import Lab
 from grader.submission import Refused, take
 from grader.timing import fitness
-from grader.toolchain import build, cache
+from grader.toolchain import build
 
 
 @dataclass(frozen=True)

@@ -218,11 +218,23 @@ class Limits(_Record):
     build_s: float = Field(default=30, ge=1, le=600, description="Seconds for one build")
     build_memory_mib: int = Field(default=2048, ge=64, le=65536, description="Memory of the compiler, in MiB")
     call_s: float = Field(default=10, ge=0.1, le=600, description="Seconds for one call into the submission")
-    memory_mib: int = Field(default=4096, ge=16, le=1048576, description="Memory of the runner, in MiB")
+    memory_mib: int = Field(
+        default=4096,
+        ge=16,
+        le=1048576,
+        description="Memory of the runner, in MiB; of a program and its processes",
+    )
     output_kib: int = Field(
         default=256, ge=1, le=65536, description="What may be printed, in KiB; more is cut"
     )
     threads: int = Field(default=64, ge=1, le=4096, description="Threads and processes at one time")
+    cpu_s: int = Field(
+        default=600,
+        ge=1,
+        le=86400,
+        description="Seconds of CPU time of one process: of a runner in all its calls, or of a program",
+    )
+    file_mib: int = Field(default=64, ge=1, le=65536, description="Size of a file that it writes, in MiB")
 
 
 class Reference(_Record):

@@ -21,7 +21,9 @@ STARTED = b"S"  # the whole frame
 HELLO = struct.Struct("<c7xQQ")  # 'H', addresses of the input and of the output arena in the guest
 DONE = struct.Struct("<cB6xQ")  # 'D', error flag, token; then one VALUE per call
 VALUE = struct.Struct("<c7x8s")  # tag, 8 bytes
-CRASH = struct.Struct("<cBB5xQQ")  # 'X', signal, was it a write, address, stack pointer
+CRASH = struct.Struct(
+    "<cBB5xQQ"
+)  # 'X', signal, flags (1: it wrote, 2: it was refused memory), address, stack pointer
 
 _BATCH = struct.Struct("<cxHxxxxQ")  # 'B', number of operations, token
 _CLOSE = struct.Struct("<c")
@@ -78,6 +80,8 @@ class Crash:
     address: int
     """What it touched, or NOWHERE when the machine does not say: a misaligned vector, or no access at all."""
     stack_pointer: int
+    refused_memory: bool = False
+    """Was memory the last thing that the system refused it?"""
 
 
 NOWHERE = (1 << 64) - 1
@@ -120,8 +124,8 @@ def decode(frame: bytes, expected_calls: int) -> Done | Crash:
     try:
         kind = frame[:1]
         if kind == b"X":
-            _, signal, is_write, address, stack_pointer = CRASH.unpack(frame)
-            return Crash(signal, bool(is_write), address, stack_pointer)
+            _, signal, flags, address, stack_pointer = CRASH.unpack(frame)
+            return Crash(signal, bool(flags & 1), address, stack_pointer, bool(flags & 2))
         if kind == b"D":
             _, failed, token = DONE.unpack_from(frame)
             body = frame[DONE.size :]

@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from grader import cache
 from grader.runner import invoke
 from grader.runner.arena import Edge
 from grader.runner.channel import Call, Value, Window
@@ -29,7 +30,6 @@ from grader.runner.host import Guest, GuestFailed, GuestSpec, Timing
 from grader.runner.invoke import Invocation
 from grader.runner.relay import PLAIN, Relay, Wire
 from grader.sandbox.confine import Tier, hand_over
-from grader.toolchain import cache
 from grader.toolchain.interface import Interface
 
 _MEMORY = Path("/dev/shm")

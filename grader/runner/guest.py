@@ -83,6 +83,7 @@ def main() -> None:
                 pairs = struct.iter_unpack("<c8s", frame[position + 4 : position + 4 + 9 * arity])
                 position += 4 + 9 * arity
                 calls.append((functions[index], [argument(tag, data) for tag, data in pairs]))
+        ffi.errno = 0  # what this batch is refused is told when it crashes
         try:
             results = [function(*arguments) for function, arguments in calls]
             answer = b"".join([value(result) for result in results])

@@ -68,14 +68,14 @@ static void report_crash(int signal, siginfo_t *info, void *context)
     struct {
         uint8_t kind;
         uint8_t signal;
-        uint8_t is_write;
+        uint8_t flags; /* 1: it wrote, 2: the last thing that the system refused this thread was memory */
         uint8_t unused[5];
         uint64_t address;
         uint64_t stack_pointer;
-    } message = {.kind = 'X', .signal = (uint8_t)signal};
+    } message = {.kind = 'X', .signal = (uint8_t)signal, .flags = errno == ENOMEM ? 2 : 0};
 #if defined(__x86_64__)
     const ucontext_t *machine = context;
-    message.is_write = (machine->uc_mcontext.gregs[REG_ERR] & 2) != 0;
+    message.flags |= (machine->uc_mcontext.gregs[REG_ERR] & 2) != 0;
     message.stack_pointer = (uint64_t)machine->uc_mcontext.gregs[REG_RSP];
 #else
     (void)context;
@@ -133,7 +133,7 @@ static int watch_stacks(void)
 /* Line-buffer the output, and report fatal signals on the channel; on a stack of its own, so that a stack overflow is reported too. */
 int guest_watch(int channel)
 {
-    static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP};
+    static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP, SIGXFSZ, SIGXCPU};
     static const size_t stack_bytes = 1 << 16;
     stack_t alternate = {.ss_sp = malloc(stack_bytes), .ss_size = stack_bytes};
     if (alternate.ss_sp == NULL || sigaltstack(&alternate, NULL) != 0)

@@ -13,19 +13,23 @@ import ctypes
 import os
 import secrets
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from grader import cache
 from grader.runner import channel, runtime
 from grader.runner.arena import SharedMemory
 from grader.runner.channel import Call, Crash, Value, Window
-from grader.sandbox.confine import Confinement, Tier, end, is_stopped, start
+from grader.sandbox import cgroup
+from grader.sandbox.cgroup import Group
+from grader.sandbox.confine import Confinement, Tier, end, hand_over, is_stopped, start, task_limit
 from grader.sandbox.seccomp import Policy
 
 START_S = 20.0
@@ -34,20 +38,31 @@ START_S = 20.0
 _STOPPED_NS = 1_000_000
 """CPU time that a stopped guest may seem to use: the kernel's last steps of stopping it."""
 
+_UNLIMITED = 4 << 20
+"""More tasks than there are pids (PID_MAX_LIMIT, linux/threads.h)."""
+
 _STACK_SIGNAL, _TGKILL, _MAX_STACKS = 43, 234, 64
 """Asks a thread where it is (guest_support.c); the call that signals one thread (asm/unistd_64.h); threads asked."""
 
-FailureKind = Literal["crashed", "hung", "exited", "flooded", "forged", "broken"]
+UNLIMITED_ADDRESSES_MIB = 4096
+"""Memory of a guest whose addresses cannot be limited: sanitizers and valgrind reserve more than there is."""
+
+FailureKind = Literal["crashed", "greedy", "hung", "exited", "flooded", "forged", "broken"]
 
 
 @dataclass(frozen=True)
 class GuestLimits:
-    """Limits of one guest: seconds per call, MiB of memory (None: not limited), KiB printed, tasks (0: not limited)."""
+    """Limits of one guest: seconds per call, MiB of addresses and of memory (None: not limited), KiB printed, tasks
+    (0: not limited), seconds of CPU time in its life, MiB of one file."""
 
     call_s: float = 10.0
     memory_mib: int | None = 4096
+    resident_mib: int | None = None
+    """Memory that it really has; needs a control group, and is for those whose addresses cannot be limited."""
     output_kib: int = 256
     tasks: int = 72
+    cpu_s: int = 600
+    file_mib: int = 64
 
 
 @dataclass(frozen=True)
@@ -128,7 +143,16 @@ class Guest:
             undo.callback(self.inputs.close)
             self.outputs = SharedMemory(1, spec.arena_bytes[1])
             undo.callback(self.outputs.close)
-            self._process, self._channel, self._printed = _launch(tier, spec, self.inputs, self.outputs)
+            self._scratch = None if tier.has_namespaces else cache.scratch_folder()
+            undo.callback(self._remove_scratch)
+            if self._scratch is not None:
+                hand_over(tier, self._scratch)
+                spec = _with_tmp(spec, self._scratch)
+            resident = spec.limits.resident_mib
+            self._group = cgroup.make(resident, _UNLIMITED) if resident is not None else None
+            undo.callback(self._remove_group)
+            started = _launch(tier, spec, self.inputs, self.outputs, self._group)
+            self._process, self._channel, self._printed = started
             undo.pop_all()
         self.pid = 0
         self.addresses = (0, 0)
@@ -163,9 +187,7 @@ class Guest:
         try:
             crash = channel.decode(frame, 0) if frame[:1] == b"X" else None
             if isinstance(crash, Crash):
-                raise self._failure(
-                    "crashed", f"crashed while it was loaded: {_signal_name(crash.signal)}", crash
-                )
+                raise self._crashed(crash, "while it was loaded")
             self.addresses = channel.decode_hello(frame)
         except channel.ProtocolError as error:
             raise self._failure("forged", f"wrote to the grader's channel: {error}") from error
@@ -307,6 +329,8 @@ class Guest:
                     os.kill(self.pid, signal.SIGKILL)
             self._process.wait()
         self._channel.close()
+        self._remove_group()
+        self._remove_scratch()
         if self._printed >= 0:
             os.close(self._printed)
             self._printed = -1
@@ -320,7 +344,7 @@ class Guest:
         except channel.ProtocolError as error:
             raise self._failure("forged", f"wrote to the grader's channel: {error}") from error
         if isinstance(answer, Crash):
-            raise self._failure("crashed", f"crashed: {_signal_name(answer.signal)}", answer, cpu_s)
+            raise self._crashed(answer, "", cpu_s)
         if answer.token != token:
             raise self._failure("forged", "wrote to the grader's channel: an answer that nobody asked for")
         if self._pending():
@@ -343,9 +367,7 @@ class Guest:
         with contextlib.suppress(channel.ProtocolError):
             crash = channel.decode(frame, 0)
             if isinstance(crash, Crash):
-                return self._failure(
-                    "crashed", f"crashed after it returned: {_signal_name(crash.signal)}", crash
-                )
+                return self._crashed(crash, "after it returned")
         return self._failure("forged", "wrote to the grader's channel: an answer that nobody asked for")
 
     def _send(self, frame: bytes) -> None:
@@ -429,14 +451,45 @@ class Guest:
             self._process.wait(timeout=2.0)
         status = self._process.returncode
         words = f" {moment}" if moment else ""
+        if self._group is not None and self._group.memory_kills():
+            return self._failure(
+                "greedy", f"used more than {self.spec.limits.resident_mib} MiB of memory{words}"
+            )
         if status is None:
             return self._failure("exited", f"closed its channel to the grader{words} instead of returning")
         if status is not None and (status < 0 or status > 128):
-            name = _signal_name(-status if status < 0 else status - 128)
-            return self._failure("crashed", f"was killed{words}: {name}")
+            number = -status if status < 0 else status - 128
+            return self._failure(
+                "crashed", self._limit_words(number) or f"was killed{words}: {_signal_name(number)}"
+            )
         return self._failure(
             "exited", f"ended the process{words} (exit status {status}) instead of returning"
         )
+
+    def _crashed(self, crash: Crash, moment: str, cpu_s: float = 0.0) -> GuestFailed:
+        """The failure that a word about a crash shows; one that followed a limit of the lab names the limit."""
+        words = f"crashed{' ' if moment else ''}{moment}: {_signal_name(crash.signal)}"
+        memory = self.spec.limits.memory_mib
+        if crash.refused_memory and memory is not None and self.spec.variant != "faults":
+            words = f"wanted more than {memory} MiB of memory, was refused, and {words}"
+            return self._failure("greedy", words, crash, cpu_s)
+        return self._failure("crashed", self._limit_words(crash.signal) or words, crash, cpu_s)
+
+    def _limit_words(self, number: int) -> str:
+        """What this signal says about a limit of the lab; '' for the others."""
+        if number == signal.SIGXFSZ:
+            return f"wrote a file of more than {self.spec.limits.file_mib} MiB"
+        if number == signal.SIGXCPU:
+            return f"used more than {self.spec.limits.cpu_s} s of CPU time in all calls together"
+        return ""
+
+    def _remove_group(self) -> None:
+        if self._group is not None:
+            self._group.remove()
+
+    def _remove_scratch(self) -> None:
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _hung(self, limit: float, moment: str) -> GuestFailed:
         cpu_s = 0.0
@@ -468,14 +521,20 @@ class Guest:
         """Stop everything, so that what the guest printed last is here too."""
         if self._process.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=0.3 if kind in ("crashed", "exited") else 0.0)
+                self._process.wait(timeout=0.3 if kind in ("crashed", "greedy", "exited") else 0.0)
         output = bytes(self._output) if kind == "flooded" else self.printed()
         end(self._process)
         return GuestFailed(kind, summary, output=output, crash=crash, cpu_s=cpu_s)
 
 
+def _with_tmp(spec: GuestSpec, folder: Path) -> GuestSpec:
+    """With a folder in place of the /tmp that namespaces bring; valgrind, for one, does not run without."""
+    environment = (("TMPDIR", str(folder)), *spec.environment)
+    return replace(spec, writable=(*spec.writable, folder), environment=environment)
+
+
 def _launch(
-    tier: Tier, spec: GuestSpec, inputs: SharedMemory, outputs: SharedMemory
+    tier: Tier, spec: GuestSpec, inputs: SharedMemory, outputs: SharedMemory, group: Group | None
 ) -> tuple[subprocess.Popen[bytes], socket.socket, int]:
     files = runtime.prepare()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -493,7 +552,9 @@ def _launch(
             str(outputs.size),
         ]
         watch, kept = "0" if spec.prefix else "1", ",".join(map(str, spec.kept_fds))
-        command = files.command(*arguments, str(spec.limits.tasks), watch, kept, *spec.functions)
+        command = files.command(
+            *arguments, str(task_limit(tier, spec.limits.tasks)), watch, kept, *spec.functions
+        )
         confinement = Confinement(
             read_only=(*files.read_only, spec.module, spec.library, *spec.read_only),
             environment={
@@ -505,8 +566,11 @@ def _launch(
             devices=spec.devices,
             working_directory=spec.working_directory,
             policy=spec.policy,
+            cpu_s=spec.limits.cpu_s,
             memory_mib=spec.limits.memory_mib,
+            file_mib=spec.limits.file_mib,
             fixed_addresses=spec.variant == "tsan",
+            group=group,
         )
         launched = start(
             tier,
@@ -533,9 +597,10 @@ def _sanitizer_environment(files: runtime.Runtime, variant: str) -> dict[str, st
     if variant not in files.preload:
         raise RuntimeError(f"the compiler here has no library for the {variant} build")
     common = "handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigfpe=0:handle_sigill=0:exitcode=99"
+    common += f":hard_rss_limit_mb={UNLIMITED_ADDRESSES_MIB}"
     return {
         "LD_PRELOAD": files.preload[variant],
-        "ASAN_OPTIONS": f"detect_leaks=0:abort_on_error=0:allocator_may_return_null=1:hard_rss_limit_mb=4096:{common}",
+        "ASAN_OPTIONS": f"detect_leaks=0:abort_on_error=0:allocator_may_return_null=1:{common}",
         "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
         "TSAN_OPTIONS": f"halt_on_error=0:report_thread_leaks=1:{common}",
     }

@@ -19,19 +19,21 @@ import contextlib
 import os
 import pty
 import shutil
+import signal
 import socket
 import struct
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Literal
 
+from grader import cache
 from grader.runner.host import GuestFailed, Timing
-from grader.sandbox.confine import Confinement, Tier, end, hand_over, start
-from grader.toolchain import cache
+from grader.sandbox import cgroup
+from grader.sandbox.confine import Confinement, Tier, end, hand_over, start, task_limit
 
 FOLDER = "/tmp/work"
 """Where programs run, as they see it. Without namespaces of their own it lies elsewhere, and outputs are translated."""
@@ -39,6 +41,9 @@ FOLDER = "/tmp/work"
 START_S = 20.0
 _GRACE_S = 10.0
 """Beyond a run's own limit: the server must have answered by then, or it is dead or stopped."""
+
+_SPARE_TASKS = 32
+"""So much higher is the limit of each process than that of the group, which can tell that it was reached."""
 
 _STDIN: Mapping[str, int] = {"empty": 0, "file": 1, "pipe": 2, "closed": 3, "terminal": 4}
 _TIMED_OUT, _FLOODED, _NOT_STARTED, _STOPPED = 1, 2, 4, 8
@@ -61,7 +66,13 @@ class ProgramSpec:
     symlinks: tuple[tuple[str, str], ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     memory_mib: int | None = 4096
+    """Addresses of one process; None: not limited."""
+    resident_mib: int = 4096
+    """Memory of all processes together, where a control group can be made."""
     processes: int = 256
+    cpu_s: int = 600
+    """CPU time of one process."""
+    file_mib: int = 64
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,11 @@ class Ended:
     stopped: bool = False
     cpu_s: float = 0.0
     """CPU time of the program and everything it started, as the kernel counts it, in steps of a clock tick."""
+    signal: int = 0
+    """The signal that ended it; 0 when it ended by itself."""
+    over: str = ""
+    """The limit of the lab that it ran into, in words: 'wrote a file of more than 64 MiB'. Also one of its processes
+    that was killed for the memory of all of them, or not started because there were too many."""
 
 
 class ProgramRunner:
@@ -116,7 +132,8 @@ class ProgramRunner:
 
     def __init__(self, tier: Tier, spec: ProgramSpec) -> None:
         self.spec = spec
-        self._isolated = tier.name in ("A", "B")
+        self._others = task_limit(tier, 1) - 1
+        self._isolated = tier.has_namespaces
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._scratch = None if self._isolated else cache.scratch_folder()
         if self._scratch is not None:
@@ -126,6 +143,8 @@ class ProgramRunner:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._channel = ours
         self.pid = 0
+        self._group = cgroup.make(spec.resident_mib, spec.processes)
+        self._told = (0, 0)
         command = [str(spec.server), str(theirs.fileno()), self.folder, "1" if self._isolated else "0"]
         confinement = Confinement(
             read_only=(spec.server, *spec.read_only),
@@ -134,7 +153,10 @@ class ProgramRunner:
             environment={"PATH": spec.path},
             policy="processes",
             tmp_mib=256,
+            cpu_s=spec.cpu_s,
             memory_mib=spec.memory_mib,
+            file_mib=spec.file_mib,
+            group=self._group,
         )
         try:
             self._process = start(
@@ -148,6 +170,7 @@ class ProgramRunner:
         except BaseException:
             self._channel.close()
             self._errors.close()
+            self._remove_group()
             raise
         finally:
             theirs.close()
@@ -246,15 +269,11 @@ class ProgramRunner:
         """Kill the sandbox with everything in it. May be called twice."""
         if self._process.poll() is None:
             self._channel.close()
-            if (
-                not self._isolated
-            ):  # nothing else would end what runs there: let the server see that nobody is left
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(timeout=2.0)
             end(self._process)
             self._process.wait()
         self._channel.close()
         self._errors.close()
+        self._remove_group()
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -266,7 +285,7 @@ class ProgramRunner:
             run,
             {**environment, **self.spec.environment, **run.environment},
             "terminal" if terminal is not None else run.stdin_kind,
-            self.spec.processes,
+            (run.processes or self.spec.processes + (_SPARE_TASKS if self._group else 0)) + self._others,
         )
         self._channel.settimeout(START_S)
         rights = (
@@ -287,9 +306,28 @@ class ProgramRunner:
         body = self._receive(length, deadline)
         cpu_s = (self.cpu_ns() - cpu_before) * 1e-9
         try:
-            return _decode(body, self.folder, cpu_s)
+            ended = _decode(body, self.folder, cpu_s)
+            return replace(ended, over=self._over(ended))
         except (struct.error, ValueError) as error:
             raise self._failure("forged", f"wrote to the grader's channel: {error}") from error
+
+    def _over(self, ended: Ended) -> str:
+        """The limit that this run ran into; of several the first that matters."""
+        seen = (self._group.memory_kills(), self._group.refused_tasks()) if self._group else (0, 0)
+        before, self._told = self._told, seen
+        if seen[0] > before[0]:
+            return f"used more than {self.spec.resident_mib} MiB of memory, all its processes together"
+        if seen[1] > before[1]:
+            return f"started more than {self.spec.processes} processes"
+        if ended.signal == signal.SIGXFSZ:
+            return f"wrote a file of more than {self.spec.file_mib} MiB"
+        if ended.signal == signal.SIGXCPU:
+            return f"used more than {self.spec.cpu_s} s of CPU time"
+        return ""
+
+    def _remove_group(self) -> None:
+        if self._group is not None:
+            self._group.remove()
 
     def _receive(self, length: int, deadline: float) -> bytes:
         data = bytearray()
@@ -353,7 +391,7 @@ def _encode(run: Run, environment: Mapping[str, str], stdin_kind: str, processes
     variables = [_bytes(f"{name}={value}") for name, value in environment.items()]
     numbers = (
         *(int(run.timeout_s * 1000), int(run.linger_s * 1000), run.output_kib << 10),
-        *(run.processes or processes, run.descriptors, _STDIN[stdin_kind]),
+        *(processes, run.descriptors, _STDIN[stdin_kind]),
         *(len(words), len(variables), len(run.files)),
     )
     body = struct.pack("<9I", *numbers) + b"".join(map(_text, (run.stdin, *words, *variables)))
@@ -400,6 +438,7 @@ def _decode(body: bytes, folder: str, cpu_s: float) -> Ended:
         flooded=bool(flags & _FLOODED),
         stopped=bool(flags & _STOPPED),
         cpu_s=cpu_s,
+        signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
     )
 
 

@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.toolchain import cache
+from grader import cache
 
 _SOURCES = Path(__file__).parent
 _GUEST = _SOURCES / "guest.py"
@@ -108,7 +108,7 @@ def _copy(place: Path, interpreter: Path, backend: Path) -> None:
     (place / "lib" / version / "lib-dynload").mkdir(parents=True, exist_ok=True)
     shutil.copy2(_GUEST, place / "guest.py")
     system: set[str] = set()
-    for binary in [interpreter, *copied, *_named_libraries(), Path("/usr/bin/setpriv")]:
+    for binary in [interpreter, *copied, *_named_libraries()]:
         for needed in needs(binary) if binary.exists() else []:
             if str(needed).startswith(_SYSTEM):
                 system.add(str(needed))

@@ -31,6 +31,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "descendants.h"
+
 enum { MAX_FILES = 64, MAX_FILE = 1 << 20, MAX_NAMES = 4096 };
 enum { STDIN_EMPTY, STDIN_FILE, STDIN_PIPE, STDIN_CLOSED, STDIN_TERMINAL };
 enum { TIMED_OUT = 1, FLOODED = 2, NOT_STARTED = 4, STOPPED_BY_GRADER = 8 };
@@ -292,7 +294,7 @@ static void become(const struct order *order, const char *folder, const int stan
     _exit(72);
 }
 
-static int standard_input(const struct order *order, int *feed)
+static int standard_input(const struct order *order, const char *folder, int *feed)
 {
     int ends[2];
     *feed = -1;
@@ -306,7 +308,7 @@ static int standard_input(const struct order *order, int *feed)
         *feed = ends[1];
         return ends[0];
     case STDIN_FILE: {
-        int file = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        int file = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
         if (file < 0)
             fail("serve: O_TMPFILE");
         write_all(file, order->stdin_data, order->stdin_length);
@@ -382,23 +384,16 @@ static void put_names(struct bytes *names, const pid_t *pids, size_t count)
     }
 }
 
-/* Kill every descendant and bury it. A process that forks meanwhile is met again in the next turn. */
+/* Kill every descendant and bury it. One kill(2) for all of them strikes them at once, whoever forks meanwhile. */
 static void kill_the_rest(bool alone)
 {
-    pid_t pids[512];
-    for (;;) {
-        if (alone)
-            kill(-1, SIGKILL);
-        size_t count = children(pids, 512);
-        for (size_t i = 0; i < count; i++)
-            kill(pids[i], SIGKILL);
-        pid_t ended;
-        do
-            ended = waitpid(-1, NULL, alone || count > 0 ? 0 : WNOHANG);
-        while (ended > 0 && alone);
-        if (ended < 0 && errno == ECHILD)
-            return;
+    if (!alone) {
+        end_descendants();
+        return;
     }
+    do
+        kill(-1, SIGKILL);
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR);
 }
 
 static void close_if(int *fd)
@@ -411,7 +406,7 @@ static void close_if(int *fd)
 static void run(int channel, const struct order *order, const char *folder, bool alone, int ended_signal)
 {
     int feed, out[2], err[2];
-    int input = standard_input(order, &feed);
+    int input = standard_input(order, folder, &feed);
     if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0)
         fail("serve: pipe2");
     const bool on_terminal = order->stdin_kind == STDIN_TERMINAL;

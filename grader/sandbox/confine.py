@@ -1,31 +1,35 @@
-"""Starting a process inside the sandbox: one description of what it may see and use, one launcher per tier.
+"""Starting a process inside the sandbox: one description of what it may see and use, one way per tier.
 
-Every path is the same inside and outside, so that nothing has to be translated. Facts behind the flags: running
-bwrap as real root leaves /proc/sys writable, so a root grader first becomes an unprivileged user; inherited
-descriptors would hand the host's tree back, so only named ones are passed; /dev/shm needs a size.
+Every path is the same inside and outside, so that nothing has to be translated. In every tier `launch` (launch.c)
+stays behind as the parent, and ends whatever descends from the process when that has ended or the grader is gone.
+Facts behind the flags: running bwrap as real root leaves /proc/sys writable, so a root grader first becomes an
+unprivileged user; inherited descriptors would hand the host's tree back, so only named ones are passed; /dev/shm
+needs a size.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
+import resource
 import subprocess
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Literal
 
-from grader.sandbox import seccomp
+from grader.sandbox import launcher, seccomp
+from grader.sandbox.cgroup import Group
 
 TierName = Literal["A", "B", "C", "D"]
 
 FIRST_SANDBOX_UID = 64200
 """User id of slot 0 when the grader runs as root; slot n uses the n-th after it. No account needs to exist."""
 
-_SETPRIV = Path("/usr/bin/setpriv")
+_REFERENCE_OFFSET = -2000
+_HARMLESS = ("null", "zero", "full", "random", "urandom", "tty")
+_OWN_PROC = ("self", "cpuinfo", "meminfo", "sys")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class Tier:
     missing: tuple[str, ...] = ()
     drop_to_uid: int | None = None
     no_nested_userns: bool = True
+
+    @property
+    def has_namespaces(self) -> bool:
+        """Has a process files, processes and a network of its own, and so a /tmp too?"""
+        return self.name in ("A", "B")
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,8 @@ class Confinement:
     file_mib: int = 64
     fixed_addresses: bool = False
     """Without address-space randomisation, which ThreadSanitizer of gcc 12 cannot bear on new kernels."""
+    group: Group | None = None
+    """Limits on all its processes together, beside those on each of them. Whoever made the group removes it."""
 
 
 def start(
@@ -72,45 +83,28 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start `command` confined as the tier allows; only `pass_fds` are inherited, standard input is empty.
 
-    Raises OSError when the launcher itself cannot be started. The process ends when the grader ends.
+    Raises OSError or RuntimeError when the launcher itself cannot be started. The process ends when the grader ends.
     """
-    with _filter_file(confinement.policy) as filter_file:
-        isolated = tier.name in ("A", "B")
-        launcher = _bubblewrap(tier, confinement, filter_file.fileno()) if isolated else []
-        drop = tier.drop_to_uid if tier.name != "B" else None
+    launch = str(launcher.programs().launch)
+    with _filter_file(confinement.policy, tier.has_namespaces) as filter_file:
+        ways = {"A": _tier_a, "B": _tier_b, "C": _tier_c, "D": _tier_d}
+        way = ways[tier.name](tier, confinement, filter_file.fileno())
         return subprocess.Popen(
-            [*_limits(confinement), *launcher, *_become(tier, confinement), *command],
+            [launch, "--watch", *_limits(confinement), *way, *command],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
-            cwd="/" if isolated else confinement.working_directory,
+            cwd="/" if tier.has_namespaces else confinement.working_directory,
             env={"PATH": os.environ.get("PATH", "/usr/bin:/bin")},
-            pass_fds=(*pass_fds, filter_file.fileno()) if isolated else tuple(pass_fds),
+            pass_fds=(*pass_fds, filter_file.fileno()) if tier.name != "D" else tuple(pass_fds),
             start_new_session=True,
-            user=drop,
-            group=drop,
-            extra_groups=[] if drop is not None else None,
         )
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill what `start` started, without waiting for it; in tier D also the children still in its group.
-
-    A bwrap that is killed while it sets up leaves its child alive, since that asks for its parent's death only
-    later. So the parent is stopped first, and the child (the first process of the sandbox) killed with it.
-    """
-    if process.poll() is not None:
-        return
-    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
-        os.killpg(process.pid, signal.SIGSTOP)
-        deadline = time.monotonic() + 1.0
-        while not is_stopped(process.pid, process.pid) and time.monotonic() < deadline:
-            os.sched_yield()
-        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(child), signal.SIGKILL)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    """Kill what `start` started and all that descends from it, without waiting for it: its watcher does it."""
+    if process.poll() is None:
+        process.terminate()
 
 
 def is_stopped(pid: int, task: int) -> bool:
@@ -122,6 +116,32 @@ def is_stopped(pid: int, task: int) -> bool:
         return file.read(512).rpartition(b")")[2][1:2] in b"TtZX"
 
 
+def beside(tier: Tier) -> Tier:
+    """The same tier for the reference: without namespaces as another user, whom a submission cannot reach."""
+    if tier.has_namespaces or tier.drop_to_uid is None:
+        return tier
+    return replace(tier, drop_to_uid=tier.drop_to_uid + _REFERENCE_OFFSET)
+
+
+def task_limit(tier: Tier, tasks: int) -> int:
+    """The RLIMIT_NPROC that lets a sandbox have so many tasks; 0, for none, stays 0.
+
+    The kernel counts those of a user: of the sandbox's own, but where that is the grader's user also all others.
+    """
+    if tasks == 0 or tier.has_namespaces or tier.drop_to_uid is not None:
+        return tasks
+    return tasks + _tasks_of(os.getuid())
+
+
+def _tasks_of(uid: int) -> int:
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if process.stat().st_uid == uid:
+                count += len(os.listdir(process / "task"))  # noqa: PTH208 - only how many
+    return count
+
+
 def hand_over(tier: Tier, folder: Path) -> None:
     """Give a scratch folder and what is in it to the user that the sandbox runs as."""
     if tier.drop_to_uid is None:
@@ -130,74 +150,86 @@ def hand_over(tier: Tier, folder: Path) -> None:
         os.chown(path, tier.drop_to_uid, tier.drop_to_uid, follow_symlinks=False)
 
 
-def _filter_file(policy: seccomp.Policy) -> IO[bytes]:
+def _filter_file(policy: seccomp.Policy, has_namespaces: bool) -> IO[bytes]:
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's `with` closes it, the child keeps its copy
-    file.write(seccomp.program(policy))
+    file.write(seccomp.program(policy, has_namespaces))
     file.flush()
     file.seek(0)
     return file
 
 
 def _limits(confinement: Confinement) -> list[str]:
-    """Resource limits that survive into the sandbox (setrlimit(2)); the limit on tasks is set inside, by the guest."""
-    mib = 1 << 20
-    limits = [
-        *(("setarch", "-R") if confinement.fixed_addresses else ()),
-        "prlimit",
-        "--core=0",
-        f"--cpu={confinement.cpu_s}",
-        f"--fsize={confinement.file_mib * mib}",
-        "--nofile=256",
-    ]
-    if confinement.memory_mib is not None:
-        limits.append(f"--as={confinement.memory_mib * mib}")
-    return limits
+    """Limits that survive into the sandbox (setrlimit(2), cgroups(7)); that on tasks is set inside, by the guest.
 
-
-def _become(tier: Tier, confinement: Confinement) -> list[str]:
-    """Tier B has no user namespace: root builds the namespaces and gives itself up inside them.
-
-    Without bubblewrap nothing else would set the environment, nor end a process whose grader was killed.
+    CPU time ends with SIGXCPU, which can be told, and for whoever ignores that with SIGKILL a second later.
     """
-    if tier.name == "A":
-        return []
-    if tier.name != "B":
-        variables = [f"{name}={value}" for name, value in confinement.environment.items()]
-        return ["setpriv", "--pdeathsig", "KILL", "--", "env", "-i", *variables]
-    uid = str(tier.drop_to_uid)
-    return [
-        *(str(_SETPRIV), "--reuid", uid, "--regid", uid, "--clear-groups", "--no-new-privs"),
-        *("--inh-caps=-all", "--bounding-set=-all", "--"),
-    ]
+    mib = 1 << 20
+    limits: dict[int, int | str] = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CPU: f"{confinement.cpu_s}:{confinement.cpu_s + 1}",
+        resource.RLIMIT_FSIZE: confinement.file_mib * mib,
+        resource.RLIMIT_NOFILE: 256,
+    }
+    if confinement.memory_mib is not None:
+        limits[resource.RLIMIT_AS] = confinement.memory_mib * mib
+    options = [f"--limit={number}={value}" for number, value in limits.items()]
+    groups = [f"--group={path}" for path in confinement.group.joins] if confinement.group else []
+    return [*groups, *options, *(("--fixed-addresses",) if confinement.fixed_addresses else ())]
 
 
-def _bubblewrap(tier: Tier, confinement: Confinement, filter_fd: int) -> list[str]:
+def _user(tier: Tier) -> list[str]:
+    return [] if tier.drop_to_uid is None else [f"--user={tier.drop_to_uid}"]
+
+
+def _tier_a(tier: Tier, confinement: Confinement, filter_fd: int) -> list[str]:
+    """bubblewrap, which makes a user namespace, and the others in it."""
+    own = ["--unshare-all", "--unshare-user", "--cap-drop", "ALL"]
+    own += ["--disable-userns"] if tier.no_nested_userns else []
+    return [*_user(tier), "--", "bwrap", *own, *_bubblewrap(confinement, filter_fd)]
+
+
+def _tier_b(tier: Tier, confinement: Confinement, filter_fd: int) -> list[str]:
+    """bubblewrap without a user namespace: root makes the others and gives itself up inside them."""
+    launch = launcher.programs().launch
+    own = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    own += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    # To enter the working directory, which is another user's; `launch` drops them all.
+    own += ["--cap-add", "CAP_SETPCAP", "--cap-add", "CAP_DAC_READ_SEARCH"]
+    inner = [str(launch), *_user(tier), "--seal", "--"]
+    furnished = replace(confinement, read_only=(*confinement.read_only, launch))
+    # Folders on the way that bwrap makes by itself are root's alone.
+    paths = (*furnished.read_only, *furnished.writable)
+    ways = {parent for path in paths for parent in path.parents if parent != Path("/tmp")}
+    opened = [part for way in sorted(ways - {Path("/")}) for part in ("--perms", "0755", "--dir", str(way))]
+    return ["--", "bwrap", *own, *_bubblewrap(furnished, filter_fd, opened), *inner]
+
+
+def _tier_c(tier: Tier, confinement: Confinement, filter_fd: int) -> list[str]:
+    """No namespaces: Landlock says what may be opened and signalled, seccomp the rest."""
+    whole = bool(confinement.devices) or confinement.policy in ("processes", "watched")
+    proc = ["/proc"] if whole else [f"/proc/{name}" for name in _OWN_PROC]
+    devices = [path for path in (Path("/dev", name) for name in _HARMLESS) if path.exists()]
+    read = [*map(str, confinement.read_only), *(proc if confinement.proc else ())]
+    write = map(str, (*confinement.writable, *confinement.devices, *devices))
+    rules = [*(f"--read={path}" for path in read), *(f"--write={path}" for path in write)]
+    return ["--landlock", *rules, f"--filter={filter_fd}", *_tier_d(tier, confinement, filter_fd)]
+
+
+def _tier_d(tier: Tier, confinement: Confinement, filter_fd: int) -> list[str]:
+    """Limits, no privileges, and an environment of its own."""
+    variables = [f"--set={name}={value}" for name, value in confinement.environment.items()]
+    return [*_user(tier), "--seal", "--clear", *variables, "--"]
+
+
+def _bubblewrap(confinement: Confinement, filter_fd: int, before: Sequence[str] = ()) -> list[str]:
+    """What both tiers of bubblewrap have in common; `before` comes before the mounts."""
     size = str(confinement.tmp_mib << 20)
-    command = ["bwrap", "--die-with-parent", "--new-session", "--clearenv"]
-    if tier.name == "A":
-        command += ["--unshare-all", "--unshare-user", "--cap-drop", "ALL"]
-        command += ["--disable-userns"] if tier.no_nested_userns else []
-    else:
-        command += [
-            "--unshare-ipc",
-            "--unshare-pid",
-            "--unshare-net",
-            "--unshare-uts",
-            "--unshare-cgroup-try",
-        ]
-        command += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-        # To enter the working directory, which is another user's; setpriv drops them all.
-        command += ["--cap-add", "CAP_SETPCAP", "--cap-add", "CAP_DAC_READ_SEARCH"]
+    command = ["--die-with-parent", "--new-session", "--clearenv"]
     command += ["--proc", "/proc"] if confinement.proc else []
-    command += ["--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm", "--size", size]
-    command += ["--perms", "1777", "--tmpfs", "/tmp"]
-    if tier.name == "B":
-        # Folders on the way that bwrap makes by itself are root's alone.
-        paths = [_SETPRIV, *confinement.read_only, *confinement.writable]
-        ways = {parent for path in paths for parent in path.parents if parent != Path("/tmp")}
-        for way in sorted(ways - {Path("/")}):
-            command += ["--perms", "0755", "--dir", str(way)]
-        command += ["--ro-bind", str(_SETPRIV), str(_SETPRIV)]
+    command += ["--dev", "/dev"]
+    for place in ("/dev/shm", "/tmp"):
+        command += ["--size", size, "--perms", "1777", "--tmpfs", place]
+    command += before
     for path in confinement.devices:
         command += ["--dev-bind", str(path), str(path)]
     for path in confinement.read_only:

@@ -1,4 +1,7 @@
-"""Which sandbox tier this machine allows: found out by trying, best first, and explained in words."""
+"""Which sandbox tier this machine allows: found out by trying, best first, and explained in words.
+
+A tier counts as working when a little program in it (prove.c) could do nothing of what the tier promises to prevent.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from grader.sandbox.confine import FIRST_SANDBOX_UID, Confinement, Tier, TierName, start
+from grader import cache
+from grader.sandbox import cgroup, launcher
+from grader.sandbox.confine import FIRST_SANDBOX_UID, Confinement, Tier, TierName, end, start
 
 SYSTEM = (Path("/usr"),)
 SYSTEM_LINKS = tuple(
@@ -18,11 +23,21 @@ SYSTEM_LINKS = tuple(
 )
 
 _DESCRIPTIONS: dict[TierName, str] = {
-    "A": "bubblewrap in its own user, mount, process, network and IPC namespaces, seccomp, resource limits",
-    "B": "bubblewrap without a user namespace, as an unprivileged user, seccomp, resource limits",
-    "C": "an unprivileged user with resource limits",
-    "D": "resource limits only: not isolated",
+    "A": "bubblewrap in its own user, mount, process, network and IPC namespaces, seccomp",
+    "B": "bubblewrap without a user namespace, as an unprivileged user, seccomp",
+    "C": "Landlock and seccomp, without namespaces",
+    "D": "not isolated",
 }
+_MISSING_IN_C = (
+    "a process tree of its own",
+    "names and sizes of the machine's files kept from it",
+    "sockets of the machine's services kept from labs whose processes meet by sockets",
+)
+_MISSING_WITHOUT_ROOT = ("a user of its own",)
+_TRIAL_S = 10.0
+
+_DOCKER = " ".join(f"--security-opt {what}=unconfined" for what in ("seccomp", "apparmor", "systempaths"))
+_SWITCHES = (("kernel.unprivileged_userns_clone", 1), ("user.max_user_namespaces", 15000))
 
 
 @functools.lru_cache(maxsize=8)
@@ -32,7 +47,7 @@ def best_tier(slot: int = 0) -> Tier:
 
 
 def why_not_better(tier: Tier) -> str:
-    """One sentence for `doctor`: what keeps this machine from tier A, and the command that mends it."""
+    """One sentence for `doctor`: what keeps this machine from tier A, and after ': ' the command that mends it."""
     if tier.name == "A":
         return ""
     if shutil.which("bwrap") is None:
@@ -42,10 +57,17 @@ def why_not_better(tier: Tier) -> str:
         return (
             "AppArmor forbids user namespaces: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
         )
-    return (
-        "this container or kernel forbids user namespaces; in Docker: "
-        "--security-opt seccomp=unconfined --security-opt apparmor=unconfined"
-    )
+    if _in_container():
+        return f"this container forbids user namespaces: docker run {_DOCKER} …"
+    for name, value in _SWITCHES:
+        path = Path("/proc/sys", name.replace(".", "/"))
+        if path.is_file() and path.read_text().strip() == "0":
+            return f"user namespaces are switched off: sudo sysctl -w {name}={value}"
+    return "this kernel or container forbids user namespaces: docs/sandbox.md says what can be done"
+
+
+def _in_container() -> bool:
+    return any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv"))
 
 
 def _candidates(slot: int) -> list[Tier]:
@@ -53,25 +75,49 @@ def _candidates(slot: int) -> list[Tier]:
     uid = FIRST_SANDBOX_UID + slot if root else None
     tiers = [_tier("A", uid, no_nested_userns=nested) for nested in (True, False)]
     if root:
-        tiers.append(_tier("B", uid, "own user namespace: the kernel's user id inside is a real one"))
+        tiers.append(_tier("B", uid, "a user namespace of its own"))
+    tiers.append(_tier("C", uid, *_MISSING_IN_C, *(() if root else _MISSING_WITHOUT_ROOT)))
     tiers.append(_tier("D", uid, "file isolation", "network isolation", "seccomp", "its own process tree"))
     return tiers
 
 
 def _tier(name: TierName, uid: int | None, *missing: str, no_nested_userns: bool = True) -> Tier:
-    return Tier(name, _DESCRIPTIONS[name], missing, uid, no_nested_userns)
+    grouped = cgroup.available()
+    held = "limits by control group and rlimit" if grouped else "limits by rlimit"
+    more = () if grouped else ("a limit on the memory of all processes together",)
+    return Tier(name, f"{_DESCRIPTIONS[name]}; {held}", (*missing, *more), uid, no_nested_userns)
 
 
 def _works(tier: Tier) -> bool:
-    """Does `true` run, and say so, in this tier with every flag that real runs use?"""
-    if shutil.which("bwrap") is None:
-        return False
-    confinement = Confinement(read_only=SYSTEM, symlinks=SYSTEM_LINKS, environment={"PATH": "/usr/bin:/bin"})
+    """Could a program in this tier, with every flag that real runs use, do nothing that it must not?"""
     try:
-        process = start(
-            tier, confinement, ["echo", "confined"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        output, _ = process.communicate(timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
+        return broken_promises(tier) == ""
+    except (OSError, RuntimeError, subprocess.TimeoutExpired):
         return False
-    return process.returncode == 0 and output == b"confined\n"
+
+
+def broken_promises(tier: Tier) -> str:
+    """What a program in this tier could do that it must not, or why it could not be started; '' is as it should be.
+
+    Raises OSError, RuntimeError or subprocess.TimeoutExpired when it could not even be tried.
+    """
+    prove = launcher.programs().prove
+    folder = cache.scratch_folder()
+    try:
+        folder.chmod(0o777)  # so that nothing but the sandbox protects what is in it
+        outside = folder / "outside"
+        outside.touch()
+        outside.chmod(0o666)
+        command = [str(prove), str(outside), str(os.getpid())]
+        confinement = Confinement(read_only=(*SYSTEM, prove), symlinks=SYSTEM_LINKS)
+        process = start(tier, confinement, command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            output = process.communicate(timeout=_TRIAL_S)[0].decode("utf-8", "replace").strip()
+        except subprocess.TimeoutExpired:
+            end(process)
+            process.communicate()
+            raise
+    finally:
+        shutil.rmtree(folder)
+    held = process.returncode == 0 and output == "confined"
+    return "" if held else output or f"it ended with status {process.returncode}"

@@ -1,4 +1,4 @@
-"""Seccomp filters: which system calls a confined process may make, as the bytes that `bwrap --seccomp` loads.
+"""Seccomp filters: which system calls a confined process may make, as the bytes that `bwrap` and `launch` load.
 
 A deny-list: everything that reaches other processes, other namespaces, the network or rarely exercised kernel code
 fails with EPERM or ENOSYS, and creating processes too where a lab does not need them. It is the second wall; the
@@ -53,6 +53,16 @@ DENIED: dict[str, tuple[int, ...]] = {
     "sockets": (41, 42, 43, 49, 50, 53, 288),
 }
 
+SHARED: dict[str, tuple[int, ...]] = {
+    "System V shared memory, semaphores, queues": (29, 30, 31, 64, 65, 66, 67, 68, 69, 70, 71, 220),
+    "POSIX queues": (240, 241, 242, 243, 244, 245),
+    "priorities of others": (141, 142, 144, 251, 314),  # setpriority sched_setparam/scheduler/attr ioprio_set
+}
+"""Denied too where there are no namespaces: what is the machine's, or reaches other processes of the same user."""
+
+_ATTRIBUTES = (90, 91, 92, 93, 94, 132, 188, 189, 190, 197, 198, 199, 235, 260, 261, 268, 280, 452)
+"""chmod, chown, utime, setxattr, ...: Landlock does not ask for them. Compilers and shells need them."""
+_SCHED_SETAFFINITY, _PRLIMIT = 203, 302
 
 _SOCKET, _SOCKETPAIR, _AF_UNIX = 41, 53, 1
 _PIPES = (133, 259)
@@ -94,8 +104,9 @@ def _clone_rule(policy: Policy) -> bytes:
     return _instruction(_JEQ, _CLONE, 0, len(body) // 8) + body
 
 
-def program(policy: Policy) -> bytes:
+def program(policy: Policy, has_namespaces: bool = True) -> bytes:
     """The filter as an array of `struct sock_filter`."""
+    alone = policy not in ("processes", "watched")
     code = _instruction(_LD, _OFFSET_ARCH)
     code += _instruction(_JEQ, _ARCH_X86_64, 1, 0) + _instruction(_RET, _KILL)
     code += _instruction(_LD, _OFFSET_NR)
@@ -110,10 +121,15 @@ def program(policy: Policy) -> bytes:
             if call in allowed:
                 continue
             code += _instruction(_JEQ, call, 0, 1) + _answer(errno.EPERM)
+    if not has_namespaces:
+        for call in sum(SHARED.values(), _ATTRIBUTES if alone else ()):
+            code += _instruction(_JEQ, call, 0, 1) + _answer(errno.EPERM)
+        for call in (_SCHED_SETAFFINITY, _PRLIMIT):  # oneself is number 0
+            code += _allow_only_argument(call, _OFFSET_ARG0, (0,))
     if policy in ("peers", "watched"):
         for call in (_SOCKET, _SOCKETPAIR):
             code += _allow_only_argument(call, _OFFSET_ARG0, (_AF_UNIX,))
-    if policy not in ("processes", "watched"):
+    if alone:
         # Besides new processes: whatever makes the kernel send a chosen signal later. A SIGCONT from a timer
         # would wake a runner that the grader has stopped.
         for call in (_FORK, _VFORK, _TIMER_CREATE, _MQ_NOTIFY):

@@ -19,6 +19,7 @@ _T = TypeVar("_T")
 
 _WHY: dict[FailureKind, str] = {
     "crashed": "Look at the last index of every loop, and at what you write at the edges.",
+    "greedy": "Does a loop take memory and never give it back, or is a size computed wrongly? malloc may answer NULL.",
     "hung": "A loop that never ends, or a thread that waits for ever. Which loop's condition never becomes false?",
     "exited": "A library must return to its caller: no exit(), no _exit(), no abort().",
     "flooded": "Remove debugging output from loops.",
@@ -40,11 +41,11 @@ class Library:
         start: Callable[[int, int], Guest],
         interface: Interface,
         sources: Sequence[str],
-        on_hang: Callable[[], None] = lambda: None,
+        on_failure: Callable[[FailureKind], None] = lambda kind: None,
         stacks: Callable[[str], tuple[str, str]] = lambda text: (text, ""),
     ) -> None:
         self._start = start
-        self._on_hang = on_hang
+        self._on_failure = on_failure
         self._stacks = stacks
         self._interface = interface
         self._sources = sources
@@ -164,8 +165,7 @@ class Library:
             return NotJudged(
                 f"the lab's own call of {function} is wrong: {failure.output.decode('utf-8', 'replace')}"
             )
-        if failure.kind == "hung":
-            self._on_hang()
+        self._on_failure(failure.kind)
         text, stacks = self._stacks(failure.output.decode("utf-8", "replace"))
         findings = sanitizers.parse(text, self._sources)
         if findings:

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from grader import scoring
+from grader import cache, scoring
 from grader.result import Axis, Duel, Evidence, Failure, Series, Status, TestResult
 from grader.runner.group import SharedFolder
 from grader.testing import marks
@@ -33,7 +33,7 @@ from grader.testing.subject import Reference, Subject, reference_of
 from grader.testing.watching import Watcher
 from grader.timing.duel import Outcome
 from grader.timing.fitness import cpu_info
-from grader.toolchain import cache, disassembly, kernels, module
+from grader.toolchain import disassembly, kernels, module
 from grader.toolchain.build import BuildFailed, Built
 from grader.toolchain.disassembly import MachineCode
 from grader.toolchain.kernels import Kernel

@@ -58,8 +58,10 @@ class Program:
         run = self._made(arguments, how)
         ended = self.attempt(run, case)
         label = case or _words(run)
+        self._hangs += ended.timed_out
+        if ended.over:
+            raise self._failed(ended.over, label, ended, "The lab allows no more. What grows without end?")
         if ended.timed_out:
-            self._hangs += 1
             raise self._failed(
                 f"did not end within {run.timeout_s:g} s",
                 label,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from grader.runner import invoke
-from grader.runner.host import Guest, GuestFailed, GuestLimits, GuestSpec
+from grader.runner.host import UNLIMITED_ADDRESSES_MIB, Guest, GuestFailed, GuestLimits, GuestSpec
 from grader.runner.invoke import Invocation
 from grader.testing.checks import CheckFailed, NotJudged
 from grader.toolchain.interface import Interface
@@ -131,7 +131,7 @@ class Simulator:
             ),
             pass_fds=(log_fd,),
             limits=replace(
-                GuestLimits(), memory_mib=None, tasks=1
+                GuestLimits(), memory_mib=None, resident_mib=UNLIMITED_ADDRESSES_MIB, tasks=1
             ),  # callgrind would not count other threads
         )
 

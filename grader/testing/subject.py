@@ -11,23 +11,31 @@ from pathlib import Path
 
 import numpy as np
 
+from grader import cache
 from grader.lab import Lab
 from grader.runner import group, invoke, programs
 from grader.runner.group import Group, SharedFolder
-from grader.runner.host import Guest, GuestFailed, GuestLimits, GuestSpec
+from grader.runner.host import (
+    UNLIMITED_ADDRESSES_MIB,
+    FailureKind,
+    Guest,
+    GuestFailed,
+    GuestLimits,
+    GuestSpec,
+)
 from grader.runner.invoke import Invocation
 from grader.runner.programs import ProgramRunner
 from grader.runner.relay import PLAIN, Wire
 from grader.sandbox import gpu
-from grader.sandbox.confine import Tier
-from grader.testing.checks import NotJudged
+from grader.sandbox.confine import Tier, beside
+from grader.testing.checks import CheckFailed, NotJudged
 from grader.testing.library import Library
 from grader.testing.program import Program
 from grader.testing.ranks import Ranks
 from grader.testing.simulation import Simulator
 from grader.testing.watching import Watcher
 from grader.timing.duel import Side
-from grader.toolchain import build, cache, module, nvcc, reference, stacks
+from grader.toolchain import build, module, nvcc, reference, stacks
 from grader.toolchain import programs as furniture
 from grader.toolchain.build import Built, Variant
 from grader.toolchain.interface import Interface
@@ -38,6 +46,10 @@ _PROBE_FLOPS = 192
 _READ_BYTES = 1 << 27  # more than the last cache of a core's share
 _MAX_TEXT = 256
 _HALVINGS = 4
+_MAX_REFUSALS = 3
+_GPU_MIB = 1 << 14
+"""Memory of a runner on a GPU, generous: the driver takes some gibibytes of its own."""
+
 _SANITIZED = {
     "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0:allocator_may_return_null=1:exitcode=99",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
@@ -57,6 +69,7 @@ class Subject:
     _ranks: dict[tuple[Variant, int], Ranks] = field(default_factory=dict)
     _programs: dict[str, Program] = field(default_factory=dict)
     _hangs: int = 0
+    _refusals: int = 0
 
     def prefetch(self, variant: Variant) -> None:
         """Start building a variant in the background."""
@@ -88,12 +101,19 @@ class Subject:
         return folder
 
     def spec(self, variant: Variant = "release") -> GuestSpec:
-        """How a runner of this variant is started. Sanitizers need more address space than any limit allows."""
+        """How a runner of this variant is started. Sanitizers need more address space than any limit allows.
+
+        Raises CheckFailed for a submission that has taken all the memory it could get too often.
+        """
+        self._check_greed()
         limits = GuestLimits(
             call_s=self._patience_s() * (4 if variant in ("asan", "tsan") else 1),
             memory_mib=None if variant in ("asan", "tsan") else self.lab.limits.memory_mib,
+            resident_mib=UNLIMITED_ADDRESSES_MIB if variant in ("asan", "tsan") else None,
             output_kib=self.lab.limits.output_kib,
             tasks=self.lab.limits.threads + 8,
+            cpu_s=self.lab.limits.cpu_s,
+            file_mib=self.lab.limits.file_mib,
         )
         library = self.built(variant).folder
         spec = GuestSpec(
@@ -117,7 +137,7 @@ class Subject:
                 lambda inputs, outputs: self.start(variant, inputs, outputs),
                 self.module.interface,
                 tuple(self.files),
-                self._count_hang,
+                self._count,
                 lambda text: stacks.explained(self.tier, text, self.built(variant).folder / module.LIBRARY),
             )
         return self._libraries[variant]
@@ -166,7 +186,8 @@ class Subject:
             executable = self._executable(variant)
             spec = _furnished(self.lab, executable)
             if variant == "asan":
-                spec = replace(spec, memory_mib=None, environment=_SANITIZED)
+                roomy = max(UNLIMITED_ADDRESSES_MIB, spec.resident_mib)
+                spec = replace(spec, memory_mib=None, resident_mib=roomy, environment=_SANITIZED)
             start = functools.partial(ProgramRunner, self.tier, spec)
             patience = 4.0 if variant == "asan" else 1.0
             self._programs[variant] = Program(start, [str(executable)], tuple(self.files), patience=patience)
@@ -214,8 +235,17 @@ class Subject:
         self._pool.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(self.shelf, ignore_errors=True)
 
-    def _count_hang(self) -> None:
-        self._hangs += 1
+    def _count(self, kind: FailureKind) -> None:
+        self._hangs += kind == "hung"
+        self._refusals += kind == "greedy"
+
+    def _check_greed(self) -> None:
+        """Raises CheckFailed when it has often taken all it could get: in every test again, that would take minutes."""
+        if self._refusals >= _MAX_REFUSALS:
+            raise CheckFailed(
+                f"not run: it has wanted more memory than the lab allows {self._refusals} times",
+                why="Does a loop take memory and never give it back?",
+            )
 
     def _patience_s(self) -> float:
         """Seconds for a call. Halved by every hang seen, so that a submission that always hangs is soon judged."""
@@ -236,7 +266,7 @@ def _with_gpu(spec: GuestSpec, more: tuple[Path, ...] = ()) -> GuestSpec:
         devices=gpu.nodes(),
         policy="peers",
         environment=(*spec.environment, ("CUDA_MODULE_LOADING", "EAGER"), ("CUDA_CACHE_DISABLE", "1")),
-        limits=replace(spec.limits, memory_mib=None),
+        limits=replace(spec.limits, memory_mib=None, resident_mib=_GPU_MIB),
     )
 
 
@@ -261,6 +291,7 @@ def reference_of(lab: Lab, tier: Tier, read_only: tuple[Path, ...] = ()) -> Refe
     It sees the folders `read_only`. Raises NotJudged when something that it is built from is not installed, or when
     its kernels are not those that the lab pins, so that ratios would mean something else.
     """
+    tier = beside(tier)
     if lab.reference is not None and lab.reference.program is not None:
         return _program_reference(lab, tier, lab.reference.program)
     try:
@@ -303,7 +334,7 @@ def model_of(lab: Lab, tier: Tier, name: str) -> Program:
         argv = furniture.find_model(lab, name).argv
     except furniture.Missing as error:
         raise NotJudged(str(error)) from error
-    return Program(functools.partial(ProgramRunner, tier, spec), argv, blame=False)
+    return Program(functools.partial(ProgramRunner, beside(tier), spec), argv, blame=False)
 
 
 def _furnished(lab: Lab, executable: Path) -> programs.ProgramSpec:

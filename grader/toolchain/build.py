@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from grader import cache
 from grader.lab import Lab
 from grader.sandbox.confine import Tier, hand_over
-from grader.toolchain import cache, diagnostics, module, nvcc, policy
+from grader.toolchain import diagnostics, module, nvcc, policy
 from grader.toolchain.steps import Outcome, Step
 
 Variant = Literal["release", "asan", "tsan", "faults"]
@@ -243,7 +244,7 @@ def _wraps(lab: Lab) -> tuple[str, ...]:
 def _lay_out(
     scratch: Path, lab: Lab, files: Mapping[str, bytes], variant: Variant, prepared: module.Module
 ) -> None:
-    for folder in ("src", "lab", "out"):
+    for folder in ("src", "lab", "out", "tmp"):
         (scratch / folder).mkdir()
     for name, data in files.items():
         target = scratch / "src" / name

@@ -17,8 +17,9 @@ from pathlib import Path
 import cffi
 
 import grader.runner
+from grader import cache
 from grader.lab import Lab
-from grader.toolchain import cache, interface
+from grader.toolchain import interface
 from grader.toolchain.interface import Interface
 
 LIBRARY = "libsubmission.so"

@@ -15,8 +15,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader import cache
 from grader.sandbox import gpu
-from grader.toolchain import cache
 
 DEFAULT_ARCHITECTURE = "sm_80"
 """Ampere: the first with cp.async and mma.sync.m16n8k16, which the labs teach."""

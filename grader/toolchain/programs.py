@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grader.runner
+from grader import cache
 from grader.lab import Lab
 from grader.runner import runtime
 from grader.runner.programs import ProgramSpec
-from grader.toolchain import build, cache
+from grader.sandbox import launcher
+from grader.toolchain import build
 
 _SERVER = Path(grader.runner.__file__).parent / "serve.c"
 _BIN = Path("/usr/bin")
@@ -43,8 +45,7 @@ def furnish(lab: Lab, program: Path | None = None, model: str | None = None) -> 
     helpers = _helpers(lab)
     if model is not None:
         tools.append(Path(find_model(lab, model).argv[0]))
-    launcher = Path("/usr/bin/setpriv")  # confine.py starts programs by it where there are no user namespaces
-    libraries = {library for tool in (*tools, launcher) for library in runtime.needs(tool)}
+    libraries = {library for tool in tools for library in runtime.needs(tool)}
     libraries |= set(runtime.prepare().program_libraries)
     own = (helpers, *([program] if program else ()))
     return ProgramSpec(
@@ -53,7 +54,10 @@ def furnish(lab: Lab, program: Path | None = None, model: str | None = None) -> 
         path=f"{helpers}:/usr/bin",
         symlinks=(("usr/bin", "/bin"),),
         memory_mib=lab.limits.memory_mib,
+        resident_mib=lab.limits.memory_mib,
         processes=lab.limits.threads + 64,
+        cpu_s=lab.limits.cpu_s,
+        file_mib=lab.limits.file_mib,
     )
 
 
@@ -92,12 +96,13 @@ def _helpers(lab: Lab) -> Path:
 
 def _compiled(kind: str, sources: Sequence[Path]) -> Path:
     """The folder with one program per source, named like it."""
-    texts = [piece for path in sources for piece in (path.name, path.read_bytes())]
-    name = cache.key("programs 1", build.compiler(), " ".join(_FLAGS), *texts)
+    read = (*sources, launcher.INCLUDES / "descendants.h")
+    texts = [piece for path in read for piece in (path.name, path.read_bytes())]
+    name = cache.key("programs 2", build.compiler(), " ".join(_FLAGS), *texts)
 
     def compile_all(place: Path) -> None:
         for path in sources:
-            command = ["gcc", *_FLAGS, str(path), "-o", str(place / path.stem)]
+            command = ["gcc", *_FLAGS, f"-I{launcher.INCLUDES}", str(path), "-o", str(place / path.stem)]
             answer = subprocess.run(command, capture_output=True, text=True)
             if answer.returncode != 0:
                 raise RuntimeError(

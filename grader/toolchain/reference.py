@@ -13,8 +13,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader import cache
 from grader.lab import Lab
-from grader.toolchain import build, cache, module, nvcc
+from grader.toolchain import build, module, nvcc
 from grader.toolchain.module import Module
 
 _SUPPORT = Path(__file__).parent / "reference_support"

@@ -15,7 +15,7 @@ from grader.sandbox.probe import SYSTEM, SYSTEM_LINKS
 
 _KEPT_OUTPUT = 256 * 1024
 _MAX_PREPROCESSED = 32 << 20
-_LAUNCHERS = ("bwrap: ", "prlimit: ", "setpriv: ")
+_LAUNCHERS = ("bwrap: ", "launch: ")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,11 @@ class Step:
             read_only=(*SYSTEM, *more),
             writable=(scratch,),
             symlinks=SYSTEM_LINKS,
-            environment={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TMPDIR": "/tmp"},
+            environment={
+                "PATH": "/usr/bin:/bin",
+                "LC_ALL": "C",
+                "TMPDIR": "/tmp" if tier.has_namespaces else str(scratch / "tmp"),
+            },
             working_directory=scratch / "src",
             policy="processes",
             proc=False,

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import hypothesis.configuration
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from grader import cache
 from grader.runner.programs import Ended
 from grader.testing import CheckFailed, Program
-from grader.toolchain import cache
 from labs.mini_shell.conftest import FILES
 from labs.mini_shell.oracle import MODELS, Difference, answer, compare, run
 from labs.mini_shell.scripts import scripts

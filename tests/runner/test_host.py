@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from grader.runner import invoke
+from grader.runner import invoke, runtime
 from grader.runner.channel import Call
 from grader.runner.host import Guest, GuestFailed
 from grader.runner.invoke import Invocation
+from grader.sandbox import launcher
+from tests.conftest import needs, tier_of
 from tests.fixtures import tiny
 from tests.runner.conftest import allowing
 
@@ -149,9 +151,17 @@ class TestNotTheSubmissionsFault:
             with pytest.raises(RuntimeError, match=r"could not start a runner.*nonexistent"):
                 guest.wait_until_ready()
 
-    def test_a_launcher_that_is_not_there(self, tier, honest_spec, monkeypatch) -> None:
+    def test_a_sandbox_that_is_not_installed(self, tier, honest_spec, monkeypatch) -> None:
+        runtime.prepare()  # compiled
         monkeypatch.setenv("PATH", "/nonexistent")
-        with tiny.leaving_nothing(), pytest.raises(OSError, match="prlimit"):
+        with tiny.leaving_nothing(), Guest(replace(tier, name="A"), honest_spec) as guest:
+            with pytest.raises(RuntimeError, match=r"could not start a runner.*launch: bwrap: No such file"):
+                guest.wait_until_ready()
+
+    def test_a_launcher_that_is_not_there(self, tier, honest_spec, monkeypatch) -> None:
+        gone = Path("/nonexistent/launch")
+        monkeypatch.setattr(launcher, "programs", lambda: launcher.Programs(gone, gone))
+        with tiny.leaving_nothing(), pytest.raises(OSError, match="nonexistent"):
             Guest(tier, honest_spec)
 
     def test_too_little_memory_to_start(self, tier, honest_spec) -> None:
@@ -205,21 +215,36 @@ def test_a_guest_dies_with_a_killed_grader(moment: str) -> None:
     assert tiny.eventually(lambda: not Path(f"/proc/{int(pid)}").exists())
 
 
-@pytest.mark.parametrize("name", ["B", "D"])
+@pytest.mark.parametrize("name", ["B", "C", "D"])
 def test_other_tiers_can_hold_a_guest_too(name: str, hostile_spec, act) -> None:
-    from grader.sandbox import probe
+    tier = tier_of(name, 805)  # a user of its own
+    with tiny.leaving_nothing(), Guest(tier, allowing(hostile_spec, call_s=2.0)) as guest:
+        assert act(guest, 0)[0] == 0
+        act(guest, SPIN_BEHIND)
+        before = guest.cpu_ns()
+        time.sleep(0.02)
+        assert guest.cpu_ns() == before
+        with pytest.raises(GuestFailed, match="instead of returning"):
+            act(guest, 20)
 
-    found = [tier for tier in probe._candidates(805) if tier.name == name]  # a user of its own
-    assert found or os.geteuid() != 0
-    for tier in found:
-        with tiny.leaving_nothing(), Guest(tier, allowing(hostile_spec, call_s=2.0)) as guest:
-            assert act(guest, 0)[0] == 0
-            act(guest, SPIN_BEHIND)
-            before = guest.cpu_ns()
-            time.sleep(0.02)
-            assert guest.cpu_ns() == before
-            with pytest.raises(GuestFailed, match="instead of returning"):
-                act(guest, 20)
+
+@needs("valgrind")
+def test_without_namespaces_a_runner_has_a_folder_in_place_of_tmp(hostile_spec, act) -> None:
+    """Without one, valgrind does not start."""
+    tier = tier_of("C", 805)
+    valgrind = Path("/usr/bin/valgrind")
+    parts = (Path("/usr/bin"), Path("/usr/lib"), Path("/usr/libexec/valgrind"))
+    watched = replace(
+        hostile_spec,
+        prefix=(str(valgrind), "--tool=none", "-q", "--vgdb=no"),
+        read_only=tuple(path for path in parts if path.exists()),
+        limits=replace(hostile_spec.limits, memory_mib=None, tasks=0),
+    )
+    with tiny.leaving_nothing(), Guest(tier, watched) as guest:
+        assert act(guest, 0)[0] == 0
+        folder = guest._scratch
+        assert folder is not None and folder.is_dir()
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("variant", ["asan", "tsan", "faults"])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from grader.runner.host import Guest, GuestFailed
-from tests.conftest import needs
+from tests.conftest import needs, tier_of
 from tests.fixtures import tiny
 from tests.runner.conftest import allowing
 
@@ -18,7 +18,7 @@ pytestmark = needs("tier A")
 
 TOLD = [
     (7, "a wild pointer", "crashed", "SIGSEGV"),
-    (11, "memory without end", "crashed", "NULL"),
+    (11, "memory without end", "greedy", "wanted more than 1024 MiB of memory.*NULL"),
     (20, "_exit(0)", "exited", r"ended the process \(exit status 0\) instead of returning"),
     (21, "exit(3)", "exited", "exit status 3"),
     (22, "abort()", "crashed", "SIGABRT"),
@@ -60,6 +60,20 @@ def test_a_deed_is_told_and_leaves_nothing(tier, hostile_spec, act, deed: int, k
             assert len(failed.value.output) <= 64 << 10
         with Guest(tier, hostile_spec) as next_guest:
             assert act(next_guest, 0)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("deed", "kind", "words"),
+    [item[:1] + item[2:] for item in TOLD if item[0] in (11, 24, 25, 28, 30, 41, 50, 53, 56, 65)],
+    ids=[name for deed, name, *_ in TOLD if deed in (11, 24, 25, 28, 30, 41, 50, 53, 56, 65)],
+)
+def test_it_is_told_without_namespaces_too(hostile_spec, act, deed: int, kind: str, words: str) -> None:
+    tier = tier_of("C", 805)
+    with tiny.leaving_nothing():
+        with Guest(tier, allowing(hostile_spec, call_s=0.4 if kind == "hung" else 20.0)) as guest:
+            with pytest.raises(GuestFailed, match=words) as failed:
+                act(guest, deed)
+            assert failed.value.kind == kind
 
 
 POINTLESS = [

@@ -20,9 +20,10 @@ from grader.runner import programs
 from grader.runner.host import GuestFailed
 from grader.runner.programs import FOLDER, Ended, ProgramRunner, Run, StagedRuns, needed_bytes, stage
 from grader.sandbox.confine import Tier
-from grader.sandbox.probe import _candidates, best_tier
+from grader.sandbox.probe import best_tier
+from tests.conftest import tier_of
 from tests.fixtures import programs_lab
-from tests.fixtures.tiny import eventually, leaving_nothing, sandboxed
+from tests.fixtures.tiny import descendants, eventually, leaving_nothing, sandboxed
 
 Does = Callable[..., Ended]
 
@@ -208,15 +209,23 @@ class TestTheEndOfASandbox:
         grader.stdout.close()
         assert eventually(lambda: set(sandboxed(uid)) <= before)
 
-    @pytest.mark.parametrize("name", ["B", "D"])
+    @pytest.mark.parametrize("name", ["B", "C", "D"])
     def test_in_other_tiers(self, furnished, name: str) -> None:
         """Without namespaces what is left behind is found by its parent, and outputs name the usual folder."""
-        for tier in (item for item in _candidates(807) if item.name == name):
-            with leaving_nothing(), ProgramRunner(tier, furnished[1]) as own:
-                assert own.run(Run((furnished[0], "show", "HOME"))).stdout.decode() == FOLDER
-                assert own.run(Run((furnished[0], "hide"), linger_s=0.1)).left == ("deeds",)
-                folder = Path(own.folder)
-            assert own.folder == FOLDER or not folder.parent.exists()
+        with leaving_nothing(), ProgramRunner(tier_of(name, 807), furnished[1]) as own:
+            assert own.run(Run((furnished[0], "show", "HOME"))).stdout.decode() == FOLDER
+            assert own.run(Run((furnished[0], "hide"), linger_s=0.1)).left == ("deeds",)
+            assert own.run(Run((furnished[0], "copy"), stdin=b"in", stdin_kind="file")).stdout == b"in"
+            assert own.run(Run((furnished[0], "bomb"), timeout_s=0.2)).timed_out
+            folder = Path(own.folder)
+        assert own.folder == FOLDER or not folder.parent.exists()
+
+    @pytest.mark.parametrize("name", ["A", "C", "D"])
+    def test_a_fork_bomb_ends_with_its_sandbox(self, furnished, name: str) -> None:
+        path, spec = furnished
+        with leaving_nothing(), ProgramRunner(tier_of(name, 807), replace(spec, processes=60)) as own:
+            own._begin(Run((path, "bomb"), timeout_s=60.0), None)
+            assert eventually(lambda: len(descendants()) > 30)
 
 
 class TestATerminal:

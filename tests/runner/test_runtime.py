@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from grader import cache
 from grader.lab import load_lab
 from grader.runner import invoke, runtime
 from grader.runner.host import Guest, GuestSpec
 from grader.runner.invoke import Invocation
-from grader.toolchain import build, cache, module
+from grader.toolchain import build, module
 from tests.conftest import needs
 from tests.fixtures import tiny
 

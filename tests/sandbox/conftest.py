@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from grader import cache
 from grader.sandbox.confine import Confinement, Tier, start
 from grader.sandbox.probe import SYSTEM, SYSTEM_LINKS, best_tier
-from grader.toolchain import cache
 from tests.fixtures.tiny import FIXTURES
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grader.sandbox.seccomp import DENIED, Policy, program
+from grader.sandbox.seccomp import DENIED, SHARED, Policy, program
 
 X86_64, I386, AARCH64 = 0xC000003E, 0x40000003, 0xC00000B7
 ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
@@ -26,18 +26,25 @@ CLONE, FORK, VFORK, CLONE3, IOCTL, PRCTL, PERSONALITY, FCNTL, TIMER_CREATE = (
     72,
     222,
 )
+SCHED_SETAFFINITY, PRLIMIT, CHMOD = 203, 302, 90
 THREAD_FLAGS = 0x3D0F00  # what pthread_create passes: CLONE_VM | FS | FILES | SIGHAND | THREAD | ...
 
 
-def instructions(policy: Policy) -> list[tuple[int, int, int, int]]:
-    return list(struct.iter_unpack("<HBBI", program(policy)))
+def instructions(policy: Policy, has_namespaces: bool = True) -> list[tuple[int, int, int, int]]:
+    return list(struct.iter_unpack("<HBBI", program(policy, has_namespaces)))
 
 
-def answer(policy: Policy, call: int, arguments: Sequence[int] = (), arch: int = X86_64) -> int:
+def answer(
+    policy: Policy,
+    call: int,
+    arguments: Sequence[int] = (),
+    arch: int = X86_64,
+    has_namespaces: bool = True,
+) -> int:
     """What the kernel does with this system call (struct seccomp_data in, SECCOMP_RET_* out)."""
     padded = [*arguments, *[0] * (6 - len(arguments))]
     data = struct.pack("<iIQ6Q", call, arch, 0, *padded)
-    code, position, accumulator = instructions(policy), 0, 0
+    code, position, accumulator = instructions(policy, has_namespaces), 0, 0
     while True:
         operation, if_true, if_false, value = code[position]
         position += 1
@@ -52,10 +59,10 @@ def answer(policy: Policy, call: int, arguments: Sequence[int] = (), arch: int =
             position += if_true if taken else if_false
 
 
+@pytest.mark.parametrize("has_namespaces", [True, False])
 @pytest.mark.parametrize("policy", POLICIES)
-def test_every_jump_lands_inside_and_every_path_ends(policy: Policy) -> None:
-    code = instructions(policy)
-    assert len(program(policy)) == 8 * len(code)
+def test_every_jump_lands_inside_and_every_path_ends(policy: Policy, has_namespaces: bool) -> None:
+    code = instructions(policy, has_namespaces)
     assert len(code) <= 4096  # BPF_MAXINSNS
     for position, (operation, if_true, if_false, value) in enumerate(code):
         assert operation in (0x20, 0x15, 0x35, 0x45, 0x06)
@@ -73,8 +80,27 @@ def test_what_is_denied_is_denied_with_every_argument(policy: Policy, call: int)
     assert answer(policy, call, [(1 << 64) - 1] * 6) == EPERM
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("call", [call for calls in SHARED.values() for call in calls])
+def test_what_is_the_machines_is_denied_without_namespaces(policy: Policy, call: int) -> None:
+    assert answer(policy, call, has_namespaces=False) == EPERM
+    assert answer("processes", call) == ALLOW
+
+
+def test_limits_and_cores_are_set_for_oneself_only() -> None:
+    for call in (SCHED_SETAFFINITY, PRLIMIT):
+        for pid, result in ((0, ALLOW), (1, EPERM), (4321, EPERM)):
+            assert answer("threads", call, [pid], has_namespaces=False) == result
+            assert answer("threads", call, [pid]) == ALLOW
+
+
+def test_without_namespaces_only_compilers_and_programs_change_attributes_of_files() -> None:
+    assert answer("threads", CHMOD, has_namespaces=False) == EPERM
+    assert answer("processes", CHMOD, has_namespaces=False) == answer("threads", CHMOD) == ALLOW
+
+
 def test_no_call_is_listed_twice() -> None:
-    calls = [call for calls in DENIED.values() for call in calls]
+    calls = [call for calls in (*DENIED.values(), *SHARED.values()) for call in calls]
     assert len(calls) == len(set(calls))
 
 

@@ -11,7 +11,7 @@ import pytest
 from grader.lab import Lab, load_lab
 from grader.runner import invoke
 from grader.runner.invoke import Invocation
-from grader.testing import Library, NotJudged
+from grader.testing import CheckFailed, Library, NotJudged
 from grader.testing.subject import Subject, reference_of
 from tests.conftest import needs
 from tests.testing import steps
@@ -105,6 +105,21 @@ def test_the_reference_sees_the_shelf_and_has_the_labs_glue(lab: Lab, subject: S
     with side.start(1 << 16, 1 << 16) as guest:
         call = Invocation("probe_size", (str(subject.shelf / "seen"),))
         assert invoke.run(guest, side.interface, [call], timeout_s=None)[0] == (2,)
+
+
+def test_one_that_takes_all_the_memory_it_can_get_is_soon_judged(lab: Lab) -> None:
+    """Three times; then no further runner is started for it."""
+    hog = "    for (;;) *(volatile char *)malloc(1 << 26) = 1;\n"
+    greedy = steps.subject(lab, "#include <stdlib.h>\n" + steps.source(0.0, body=hog))
+    given, out = np.zeros(8, np.uint32), np.zeros(8, np.uint32)
+    said = []
+    for _ in range(5):
+        with pytest.raises(CheckFailed) as failed:
+            greedy.library().call("steps_apply", 8, given, out)
+        said.append(str(failed.value))
+    greedy.close()
+    assert all("wanted more than 1024 MiB of memory, was refused, and crashed" in words for words in said[:3])
+    assert said[3:] == ["not run: it has wanted more memory than the lab allows 3 times"] * 2
 
 
 def test_text_is_a_c_string_and_bytes_are_bytes(library: Library) -> None:

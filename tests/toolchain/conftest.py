@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from grader import cache
 from grader.lab import Lab
 from grader.sandbox.confine import Tier
 from grader.sandbox.probe import best_tier
-from grader.toolchain import cache
 from tests.fixtures import tiny
 
 

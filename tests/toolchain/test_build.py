@@ -194,6 +194,8 @@ class TestWhatCannotBeReached:
     def test_no_file_of_the_grader_or_of_the_machine(self, tier, fails, path: str) -> None:
         if tier.name == "D":
             pytest.xfail("tier D hides no files; it is not official")
+        if path == "/dev/fd/0" and not tier.has_namespaces:
+            pytest.xfail("there it is /dev/null, which may be read")
         for code in (
             f'#include "{path}"\n',
             f'__asm__(".incbin \\"{path}\\"");\n',
@@ -253,7 +255,8 @@ GRADER = """
 import os, sys
 os.environ["GRADER_CACHE"] = sys.argv[1]
 from grader.sandbox import probe
-from grader.toolchain import build, cache
+from grader import cache
+from grader.toolchain import build
 from tests.fixtures import tiny
 limits = tiny.lab().limits.model_copy(update={"build_s": 300, "build_memory_mib": 2048})
 lab = tiny.lab().model_copy(update={"limits": limits})

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from grader import cache
 from grader.runner import runtime
-from grader.toolchain import cache, module
+from grader.toolchain import module
 from tests.fixtures import tiny
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.toolchain import cache
+from grader import cache
 from tests.fixtures import tiny
 
 PIECES = st.lists(st.one_of(st.binary(max_size=6), st.text(max_size=6)), max_size=5)
@@ -135,7 +135,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 os.environ["GRADER_CACHE"] = sys.argv[1]
-from grader.toolchain import cache
+from grader import cache
 def build(folder):
     (folder / "half").write_text("done")
     os.kill(os.getpid(), 9)
@@ -176,7 +176,7 @@ def test_scratch_folders_lie_where_everybody_may_go(tmp_path: Path, monkeypatch:
 
 MAKES_ONE = """
 import sys, time
-from grader.toolchain import cache
+from grader import cache
 print(cache.scratch_folder(), flush=True)
 time.sleep(60)
 """
@@ -184,7 +184,7 @@ time.sleep(60)
 
 def one_in_another_process():
     """A process that has made a scratch folder, and the folder."""
-    here = Path(__file__).parents[2]
+    here = Path(__file__).parents[1]
     process = subprocess.Popen([sys.executable, "-c", MAKES_ONE], stdout=subprocess.PIPE, text=True, cwd=here)
     assert process.stdout is not None
     with process.stdout as said:
