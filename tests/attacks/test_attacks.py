@@ -178,6 +178,8 @@ def test_an_attack_gains_nothing_and_its_honest_twin_keeps_its_points(
     messages = "\n".join(f"{test.name}: {test.message}" for test in judged.result.tests)
     assert judged.result.score <= attack.said.max_score + 1e-6, messages
     assert re.search(attack.said.says, messages, re.DOTALL), messages
+    if attack.said.boundary != "TB2":  # else it must have been built: a mistake in an attack proves nothing
+        assert all(test.id != "build" for test in judged.result.tests), messages
     for word in (*attack.said.never, "THE_CANARY_SINGS", "the canary sings"):
         assert word not in judged.shown
     assert judged.left == honest.left == ()

@@ -1,0 +1,1 @@
+open("@CANARY@", "w").write("owned")

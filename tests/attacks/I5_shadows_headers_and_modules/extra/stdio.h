@@ -1,0 +1,1 @@
+#define OWNED 1
