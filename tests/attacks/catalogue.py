@@ -100,12 +100,17 @@ class Attack:
 
     @property
     def tests(self) -> tuple[str, ...]:
-        return self.said.tests or frames()[self.said.lab].tests
+        return self.said.tests or self._frames_tests
 
     @property
     def twins_tests(self) -> tuple[str, ...]:
         """Those of correctness where the attack is timed."""
-        return frames()[self.said.lab].tests if self.said.timed else self.tests
+        return self._frames_tests if self.said.timed else self.tests
+
+    @property
+    def _frames_tests(self) -> tuple[str, ...]:
+        frame = frames().get(self.said.lab)
+        return frame.tests if frame else ()  # all
 
     @property
     def submission(self) -> Candidate:
