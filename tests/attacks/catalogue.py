@@ -116,7 +116,9 @@ class Attack:
     def submission(self) -> Candidate:
         """What is handed in."""
         if self.said.cheat:
-            return next(item for item in of_lab(self.lab) if item.kind == "cheat" and item.name == self.said.cheat)
+            return next(
+                item for item in of_lab(self.lab) if item.kind == "cheat" and item.name == self.said.cheat
+            )
         if self.said.edits:
             return Candidate("cheat", self.name, self.lab.solution / self.said.base, self.said.edits)
         return framed(self.said.lab, self.name, (self.folder / "breach.c").read_text())
@@ -146,7 +148,9 @@ def replace_in(edit: Edit, breach: str) -> Edit:
 
 def hand_in(candidate: Candidate, lab_: Lab, parent: Path, places: Places, extra: Path | None = None) -> Path:
     """The submission's folder, made below `parent`. Raises BadCandidate when an edit does not fit."""
-    edits = tuple(Edit(file=item.file, old=item.old, new=places.put_into(item.new)) for item in candidate.edits)
+    edits = tuple(
+        Edit(file=item.file, old=item.old, new=places.put_into(item.new)) for item in candidate.edits
+    )
     folder = lay_out(replace(candidate, name=candidate.name.replace("/", "-"), edits=edits), lab_, parent)
     if extra is not None and extra.is_dir():
         for path in sorted(extra.rglob("*")):
@@ -183,5 +187,3 @@ def _number(name: str) -> tuple[str, int, str]:
     if match is None:
         raise ValueError(f"tests/attacks/{name}: a folder is called like R8_writes_to_the_grader")
     return match.group(1), int(match.group(2)), name
-
-

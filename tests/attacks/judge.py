@@ -66,7 +66,9 @@ class Bench:
             timeout=_PATIENCE_S,
         )
         said = answer.stdout.decode("utf-8", "replace")
-        assert answer.returncode == 0, f"exit status {answer.returncode}: {said[-400:]}\n{answer.stderr[-800:]!r}"
+        assert answer.returncode == 0, (
+            f"exit status {answer.returncode}: {said[-400:]}\n{answer.stderr[-800:]!r}"
+        )
         graded = result.read(document)
         assert graded.sandbox.tier == tier
         shown = said + "".join(page.read_text(encoding="utf-8") for page in pages)
@@ -102,7 +104,7 @@ def host() -> dict[str, str]:
     values = {name: path.read_text() for name, path in settings.items() if path.is_file()}
     values["overcommit"] = Path("/proc/sys/vm/overcommit_memory").read_text()
     values["users"] = Path("/etc/passwd").read_text()
-    values["mounts"] = "\n".join(sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()))
+    values["mounts"] = "\n".join(
+        sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    )
     return values
-
-
