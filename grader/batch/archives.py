@@ -5,16 +5,16 @@ from __future__ import annotations
 import bz2
 import contextlib
 import gzip
+import io
 import lzma
 import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO
 
 ENDINGS = (".tar.gz", ".tar.xz", ".tgz", ".tar", ".zip")
 
@@ -57,8 +57,10 @@ def unpacked(archive: Path, place: Path, most: Most | None = None) -> Path:
                     raise NotTaken("holds more than it says")
     except NotTaken:
         raise
-    except Exception as error:  # a damaged archive makes its decoders raise whatever they like
-        raise NotTaken(f"cannot be unpacked: {error or type(error).__name__}") from error
+    except (
+        Exception
+    ) as error:  # of a damaged archive both libraries let everything through that they run into
+        raise NotTaken(f"cannot be unpacked: {error}") from error
     return place
 
 
@@ -81,7 +83,8 @@ def _members(archive: Path, most: Most) -> Iterator[tuple[PurePosixPath, int, IO
                 if name and not item.is_dir() and kind in (0, stat.S_IFREG):
                     yield name, item.file_size, source.open(item)
         return
-    with _uncompressed(archive, most.bytes) as plain, tarfile.open(fileobj=plain, mode="r:") as bundle:
+    limit = 2 * most.bytes
+    with _decompressed(archive) as stream, tarfile.open(fileobj=_Bounded(stream, limit), mode="r:") as bundle:
         for number, member in enumerate(bundle):
             if number >= most.files:
                 return
@@ -91,24 +94,37 @@ def _members(archive: Path, most: Most) -> Iterator[tuple[PurePosixPath, int, IO
                 yield name, member.size, content
 
 
-_COMPRESSED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
-"""How files begin, and what reads them."""
+def _decompressed(archive: Path) -> io.BufferedIOBase:
+    """A tar's bytes. Its first bytes say how it is packed: browsers rename what they unpack on the way."""
+    with archive.open("rb") as file:
+        begins = file.read(6)
+    if begins.startswith(b"\x1f\x8b"):
+        return gzip.open(archive)
+    if begins.startswith(b"\xfd7zXZ"):
+        return lzma.open(archive)
+    return bz2.open(archive) if begins.startswith(b"BZh") else archive.open("rb")
 
 
-@contextlib.contextmanager
-def _uncompressed(archive: Path, most: int) -> Iterator[IO[bytes]]:
-    """The tar itself, in a file of its own when it came compressed: then no header can claim more than is there."""
-    with archive.open("rb") as stream, tempfile.TemporaryFile() as plain:
-        begin = stream.read(8)
-        reads = next((reads for magic, reads in _COMPRESSED.items() if begin.startswith(magic)), None)
-        stream.seek(0)
-        if reads is None:
-            yield stream
-            return
-        if _copied(reads(stream), plain, 2 * most) > 2 * most:  # with its headers
-            raise NotTaken(f"holds more than {most >> 20} MiB")
-        plain.seek(0)
-        yield plain
+class _Bounded(io.BufferedIOBase):
+    """A stream that ends in NotTaken at a limit: what headers say may be gigabytes, of zeros in a small file."""
+
+    def __init__(self, stream: io.BufferedIOBase, limit: int) -> None:
+        self._stream, self._limit = stream, limit
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._check(self._stream.tell() + (size or 0))
+        return self._stream.read(size)
+
+    def seek(self, position: int, whence: int = 0, /) -> int:
+        self._check(position)
+        return self._stream.seek(position, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def _check(self, position: int) -> None:
+        if position > self._limit:
+            raise NotTaken(f"holds more than {self._limit >> 20} MiB")
 
 
 def _harmless(name: str) -> PurePosixPath | None:

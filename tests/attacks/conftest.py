@@ -33,7 +33,7 @@ ROWS = pytest.StashKey[list[Row]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     options = parser.getgroup("attacks", "the attack suite")
-    options.addoption("--tier", default="A", help="tiers to run every attack in, e.g. A,B,C; A unless told")
+    options.addoption("--tier", default="A", help="tiers to run all in: A (unless told), A,B,C, or 'here' for what there is")
     options.addoption("--all", action="store_true", help="also those that take long")
 
 

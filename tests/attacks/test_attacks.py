@@ -38,9 +38,10 @@ HANDFUL = (
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "attack" not in metafunc.fixturenames:
         return
-    asked = metafunc.config.getoption("tier", "A").split(",")
     everything = metafunc.config.getoption("all", False)
     here = tiers(judge.FIRST_SLOT)
+    named = metafunc.config.getoption("tier", "A")
+    asked = list(here) if named == "here" else named.split(",")
     missing = [name for name in asked if name not in here]
     if missing:
         raise pytest.UsageError(f"this machine offers no sandbox of tier {', '.join(missing)}")
