@@ -18,11 +18,11 @@ def class_junit(results: Iterable[tuple[str, Result]], *, reveal: bool = False) 
     """
     whole = ElementTree.Element("testsuites")
     for student, result in results:
-        who = xml(one_line(student, 100))
+        who, lab = xml(one_line(student, 100)), xml(one_line(result.lab, 100))
         for suite in ElementTree.fromstring(junit(result, reveal=reveal).encode()).iter("testsuite"):
             suite.set("name", f"{who}: {suite.get('name')}")
             for case in suite.iter("testcase"):
-                case.set("classname", f"{who}.{result.lab}.{case.get('classname')}")
+                case.set("classname", f"{who}.{lab}.{case.get('classname')}")
             whole.append(suite)
     ElementTree.indent(whole)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(whole, encoding="unicode") + "\n"
