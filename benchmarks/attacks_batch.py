@@ -40,7 +40,11 @@ def honest(lab: Lab) -> Candidate:
 
 
 def hostile() -> list[Attack]:
-    return [item for item in catalogue.attacks() if item.said.lab in LABS and not item.said.timed and item.said.always]
+    return [
+        item
+        for item in catalogue.attacks()
+        if item.said.lab in LABS and not item.said.timed and item.said.always
+    ]
 
 
 def make(class_: Path, students: int, places: Places, rng: random.Random) -> dict[str, tuple[str, bool]]:
@@ -51,7 +55,7 @@ def make(class_: Path, students: int, places: Places, rng: random.Random) -> dic
         for number, attack in enumerate(hostile()):
             name = f"{rng.randrange(10**6):06}-{attack.name}"
             parent = Path(scratch, str(number))
-            made = catalogue.hand_in(attack.submission, attack.lab, parent, places, attack.folder / "extra")
+            made = catalogue.hand_in(attack.submission, attack.lab, parent, places, attack.said.beside)
             made.rename(class_ / name)
             told[name] = (attack.said.lab, False)
         for number in range(students - len(told)):
@@ -70,7 +74,17 @@ def alone(lab: Lab, folder: Path, slot: int) -> float:
     """The score of the honest submission by itself."""
     made = lay_out(honest(lab), lab, folder / lab.id)
     document = folder / f"{lab.id}.json"
-    command = [sys.executable, "-m", "grader", "grade", lab.id, "--submission", str(made), "--practice", "--no-duels"]
+    command = [
+        sys.executable,
+        "-m",
+        "grader",
+        "grade",
+        lab.id,
+        "--submission",
+        str(made),
+        "--practice",
+        "--no-duels",
+    ]
     command += ["--json", str(document), "--no-history", "--slot", str(slot), "--root", str(ROOT)]
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     return result.read(document).score
@@ -93,15 +107,22 @@ def main() -> None:
         out = folder / "out"
         places = Places(canary, out / "grades.sqlite", listening.getsockname()[1], secrets.token_hex(8))
         told = make(folder / "class", arguments.students, places, random.Random(arguments.seed))
-        expected = {lab_id: alone(catalogue.lab(lab_id), folder / "alone", arguments.first_slot) for lab_id in LABS}
+        expected = {
+            lab_id: alone(catalogue.lab(lab_id), folder / "alone", arguments.first_slot) for lab_id in LABS
+        }
         good = sum(is_honest for _, is_honest in told.values())
-        print(f"{len(told)} students, {good} honest, {len(told) - good} hostile; honest scores {expected}", flush=True)
+        print(
+            f"{len(told)} students, {good} honest, {len(told) - good} hostile; honest scores {expected}",
+            flush=True,
+        )
         command = [sys.executable, "-m", "grader", "batch", str(folder / "class"), "--practice", "--no-duels"]
         command += [f"--lab={lab_id}" for lab_id in LABS]
         command += ["--out", str(out), "--root", str(ROOT)]
         command += ["--slots", str(arguments.slots), "--first-slot", str(arguments.first_slot)]
         begin = time.monotonic()
-        status = subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        status = subprocess.run(
+            command, cwd=folder, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
         print(f"graded in {time.monotonic() - begin:.0f} s, exit status {status.returncode}")
         with (out / "gradebook.csv").open(newline="") as stream:
             rows = {row["student"]: row for row in csv.DictReader(stream)}
@@ -117,7 +138,10 @@ def main() -> None:
             if not is_honest and float(scores[who] or "nan") > expected[lab_id] + 1e-6
         ]
         lost = [who for who, (_, is_honest) in told.items() if not is_honest and scores[who] == ""]
-        users = range(FIRST_SANDBOX_UID + arguments.first_slot, FIRST_SANDBOX_UID + arguments.first_slot + arguments.slots)
+        users = range(
+            FIRST_SANDBOX_UID + arguments.first_slot,
+            FIRST_SANDBOX_UID + arguments.first_slot + arguments.slots,
+        )
         left = [item for user in users for item in judge.left_by(user)]
         harmed = [key for key, value in judge.host().items() if value != before[key]]
         harmed += ["the canary"] if canary.read_text() != CANARY else []

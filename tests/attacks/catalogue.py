@@ -6,9 +6,9 @@
 
 `breach.c` goes into an honest solution (frames.yaml) that computes only after a breach: points show that it worked.
 Instead of it attack.yaml may hold `edits` of the solution, as mutants and cheats do, or name one of the lab's own
-`cheat`s. What lies in `extra/` is handed in beside the sources. `twin.c` is the honest look-alike of `breach.c`; without
-one the twin is the same solution with nothing in it that breaks out. @WORDS@ in a source stand for what only the run
-knows: `Places` lists them.
+`cheat`s. `beside` are files handed in beside the sources. `twin.c` is the honest look-alike of `breach.c`; without one
+the twin is the same solution with nothing in it that breaks out. @WORDS@ in a source stand for what only the run knows:
+`Places` lists them.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ class Described(_Strict):
     base: str = "."
     edits: tuple[Edit, ...] = ()
     cheat: str = ""
+    beside: dict[str, str] = {}
+    """More files of the hand-in, by name."""
 
 
 @dataclass(frozen=True)
@@ -146,18 +148,15 @@ def replace_in(edit: Edit, breach: str) -> Edit:
     return Edit(file=edit.file, old=edit.old, new=edit.new.replace("@BREACH@", breach))
 
 
-def hand_in(candidate: Candidate, lab_: Lab, parent: Path, places: Places, extra: Path | None = None) -> Path:
+def hand_in(candidate: Candidate, lab_: Lab, parent: Path, places: Places, beside: Mapping[str, str]) -> Path:
     """The submission's folder, made below `parent`. Raises BadCandidate when an edit does not fit."""
     edits = tuple(
         Edit(file=item.file, old=item.old, new=places.put_into(item.new)) for item in candidate.edits
     )
     folder = lay_out(replace(candidate, name=candidate.name.replace("/", "-"), edits=edits), lab_, parent)
-    if extra is not None and extra.is_dir():
-        for path in sorted(extra.rglob("*")):
-            if path.is_file():
-                target = folder / path.relative_to(extra)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(places.put_into(path.read_text()))
+    for name, content in beside.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(places.put_into(content))
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Which tiers and which attacks are run, and the table of what came of them: `pytest tests/attacks --tier A,B,C --all`."""
+"""Which attacks are run in which tiers, and the table of what came of them: `pytest tests/attacks --tier A,B --all`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ ROWS = pytest.StashKey[list[Row]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     options = parser.getgroup("attacks", "the attack suite")
-    options.addoption("--tier", default="A", help="tiers to run all in: A (unless told), A,B,C, or 'here' for what there is")
+    options.addoption(
+        "--tier", default="A", help="tiers to run all in: A (unless told), A,B,C, or 'here' for what there is"
+    )
     options.addoption("--all", action="store_true", help="also those that take long")
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from grader.sandbox import probe  # noqa: E402
-from grader.sandbox.confine import Tier  # noqa: E402
+from grader.sandbox import probe
+from grader.sandbox.confine import Tier
 
 
 def tiers(slot: int) -> dict[str, Tier]:

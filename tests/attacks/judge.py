@@ -14,7 +14,6 @@ from grader import result
 from grader.lab import Lab
 from grader.result import Result
 from grader.sandbox.confine import FIRST_SANDBOX_UID
-from grader.toolchain import cache
 from tests.attacks.catalogue import ROOT
 from tests.fixtures import tiny
 
@@ -79,7 +78,7 @@ def left_by(uid: int) -> Iterator[str]:
     """Everything of this user that is still on the machine: processes, files where all may write, IPC objects."""
     if not tiny.eventually(lambda: not tiny.sandboxed(uid), 5.0):
         yield from (f"process {pid}" for pid in tiny.sandboxed(uid))
-    for folder in (*_WRITABLE_BY_ALL, str(cache.root()), str(ROOT)):
+    for folder in (*_WRITABLE_BY_ALL, str(ROOT)):
         try:
             paths = [Path(entry.path) for entry in os.scandir(folder) if _owner(entry) == uid]
         except FileNotFoundError:

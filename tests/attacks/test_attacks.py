@@ -107,8 +107,8 @@ class Court:
         parent.mkdir(mode=0o755)
         document = parent / "result.json"
         places = Places(self._canary, document, self._port, secrets.token_hex(8))
-        extra = None if case.honest else attack.folder / "extra"
-        folder = catalogue.hand_in(case.candidate, attack.lab, parent, places, extra)
+        beside = {} if case.honest else attack.said.beside
+        folder = catalogue.hand_in(case.candidate, attack.lab, parent, places, beside)
         return self._bench.judge(case.tier, attack.lab, folder, case.tests, document)
 
 

@@ -31,14 +31,6 @@ IS_ROOT = os.geteuid() == 0
 _MOST_MEMORY = 1 << 30
 
 
-@dataclass(frozen=True)
-class HandIn:
-    """How an attack is laid out in the class's folder, and what becomes of it: graded, refused or no submission."""
-
-    make: Callable[[Path, Path], None]
-    fate: str
-
-
 def tarred(*members: tuple[tarfile.TarInfo, bytes], mode: str = "w") -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as bundle:
@@ -127,63 +119,82 @@ def linked_zip(target: str) -> bytes:
     return zipped((link, target.encode()))
 
 
-def shadow() -> str:
-    return 'open("@SECRET@", "w").write("owned")\n'
-
-
+SHADOW = 'open("@SECRET@", "w").write("owned")\n'
 GRADED, REFUSED, UNKNOWN = "graded", "refused", "unknown"
-HAND_INS: dict[str, HandIn] = {
-    # I1: names that lead elsewhere
-    "I1_climbs_out_of_a_zip": HandIn(archive(".zip", lambda s: zipped((f"../../..{s}", b"owned"), ("gemm.c", HONEST))), GRADED),
-    "I1_absolute_name_in_a_tar": HandIn(archive(".tar", lambda s: tarred((file(str(s)), b"owned"), (file("gemm.c"), HONEST))), GRADED),
-    "I1_backslashes": HandIn(archive(".zip", lambda s: zipped(("..\\..\\owned.c", b"x"), ("gemm.c", HONEST))), GRADED),
-    "I1_name_with_nul": HandIn(archive(".zip", lambda s: zipped(("a\0/../../owned", b"x"), ("gemm.c", HONEST))), GRADED),
-    "I1_file_where_a_folder_is": HandIn(archive(".zip", lambda s: zipped(("a", b"x"), ("a/gemm.c", HONEST))), UNKNOWN),
-    "I1_same_name_twice": HandIn(archive(".tar", lambda s: tarred((file("gemm.c"), b"#error\n"), (file("gemm.c"), HONEST))), GRADED),
-    # I2: what is no plain file
-    "I2_tar_link": HandIn(archive(".tar", lambda s: tarred(special("gemm.c", tarfile.SYMTYPE, str(s)))), UNKNOWN),
-    "I2_tar_hard_link": HandIn(archive(".tar", lambda s: tarred(special("gemm.c", tarfile.LNKTYPE, str(s)))), UNKNOWN),
-    "I2_tar_link_then_file": HandIn(
-        archive(".tar", lambda s: tarred(special("way", tarfile.SYMTYPE, str(s.parent)), (file("way/owned"), b"x"), (file("gemm.c"), HONEST))),
-        GRADED,
+HIDDEN = ROOT / "solutions_hidden"
+TAR, ZIP, TAR_GZ, TAR_XZ = ".tar", ".zip", ".tar.gz", ".tar.xz"
+GEMM = (file("gemm.c"), HONEST)
+
+
+def link(kind: bytes) -> Callable[[Path, Path], None]:
+    """A tar with something called gemm.c that is no file; a link leads to somebody else's."""
+    return archive(TAR, lambda secret: tarred(special("gemm.c", kind, str(secret))))
+
+
+def linked(name: str, target: Path) -> Callable[[Path, Path], None]:
+    return folder(lambda place, _: (place / name).symlink_to(target))
+
+
+def written(name: str, content: bytes) -> Callable[[Path, Path], None]:
+    return folder(lambda place, _: (place / name).write_bytes(content))
+
+
+HONEST_FOLDER = written("gemm.c", HONEST)
+WAY_THEN_FILE = (special("way", tarfile.SYMTYPE, "/tmp"), (file("way/owned"), b"x"), GEMM)
+
+GRADED_ALL_THE_SAME = {
+    "I1_climbs_out_of_a_zip": archive(ZIP, lambda s: zipped((f"../../..{s}", b"owned"), ("gemm.c", HONEST))),
+    "I1_absolute_name_in_a_tar": archive(TAR, lambda s: tarred((file(str(s)), b"owned"), GEMM)),
+    "I1_backslashes": archive(ZIP, lambda s: zipped(("..\\..\\owned.c", b"x"), ("gemm.c", HONEST))),
+    "I1_name_with_nul": archive(ZIP, lambda s: zipped(("a\0/../../owned", b"x"), ("gemm.c", HONEST))),
+    "I1_same_name_twice": archive(TAR, lambda s: tarred((file("gemm.c"), b"#error\n"), GEMM)),
+    "I2_tar_link_then_file": archive(TAR, lambda s: tarred(*WAY_THEN_FILE)),
+    "=HYPERLINK(1)": HONEST_FOLDER,
+    "<script>alert(1)<": HONEST_FOLDER,
+    "a\x1b[2J\nb": HONEST_FOLDER,
+    "I5_conftest": beside("conftest.py", SHADOW),
+    "I5_numpy": beside("numpy.py", SHADOW),
+    "I5_sitecustomize": beside("sitecustomize.py", SHADOW),
+    "I5_pytest_ini": beside("pytest.ini", "[pytest]\naddopts = --version\n"),
+    "I5_gitconfig": beside(".git/config", "[core]\n fsmonitor = touch @SECRET@.owned\n"),
+}
+REFUSED_WITH_REASONS = {
+    "I2_link": folder(lambda place, secret: (place / "gemm.c").symlink_to(secret)),
+    "I2_link_to_the_solution": linked("gemm.c", HIDDEN / "gemm_cpu" / "gemm.c"),
+    "I2_hard_link": folder(lambda place, secret: (place / "gemm.c").hardlink_to(secret)),
+    "I3_huge_source": written("gemm.c", b"\n" * (1 << 24)),
+    "I4_bidi_override": written("gemm.c", "/* \u202e */\n".encode() + HONEST),
+}
+NO_SUBMISSION = {
+    "I1_file_where_a_folder_is": archive(ZIP, lambda s: zipped(("a", b"x"), ("a/gemm.c", HONEST))),
+    "I2_tar_link": link(tarfile.SYMTYPE),
+    "I2_tar_hard_link": link(tarfile.LNKTYPE),
+    "I2_tar_fifo": link(tarfile.FIFOTYPE),
+    "I2_tar_device": link(tarfile.CHRTYPE),
+    "I2_zip_link": archive(ZIP, lambda s: linked_zip(str(s))),
+    "I2_fifo": folder(lambda place, _: os.mkfifo(place / "gemm.c")),
+    "I2_folder_of_that_name": folder(lambda place, _: (place / "gemm.c").mkdir()),
+    "I2_linked_folder": lambda place, _: place.symlink_to(HIDDEN / "gemm_cpu"),
+    "I2_link_on_the_way": linked("gemm_cpu", HIDDEN / "gemm_cpu"),
+    "I2_link_further_on_the_way": linked("starter", HIDDEN),
+    "I3_zip_bomb": archive(ZIP, lambda s: zipped(("gemm.c", bytes(100 << 20)))),
+    "I3_many_entries": archive(
+        ZIP, lambda s: zipped(*((f"{n}.c", b"") for n in range(5000)), ("gemm.c", HONEST))
     ),
-    "I2_tar_fifo": HandIn(archive(".tar", lambda s: tarred(special("gemm.c", tarfile.FIFOTYPE))), UNKNOWN),
-    "I2_tar_device": HandIn(archive(".tar", lambda s: tarred(special("gemm.c", tarfile.CHRTYPE))), UNKNOWN),
-    "I2_zip_link": HandIn(archive(".zip", lambda s: linked_zip(str(s))), UNKNOWN),
-    "I2_link": HandIn(folder(lambda p, s: (p / "gemm.c").symlink_to(s)), REFUSED),
-    "I2_link_to_the_solution": HandIn(
-        folder(lambda p, s: (p / "gemm.c").symlink_to(ROOT / "solutions_hidden/gemm_cpu/gemm.c")), REFUSED
-    ),
-    "I2_hard_link": HandIn(folder(lambda p, s: (p / "gemm.c").hardlink_to(s)), REFUSED),
-    "I2_fifo": HandIn(folder(lambda p, s: os.mkfifo(p / "gemm.c")), UNKNOWN),
-    "I2_folder_of_that_name": HandIn(folder(lambda p, s: (p / "gemm.c").mkdir()), UNKNOWN),
-    "I2_linked_folder": HandIn(lambda p, s: p.symlink_to(ROOT / "solutions_hidden" / "gemm_cpu"), UNKNOWN),
-    "I2_link_on_the_way": HandIn(folder(lambda p, s: (p / "gemm_cpu").symlink_to(ROOT / "solutions_hidden" / "gemm_cpu")), UNKNOWN),
-    # I3: bombs, and what only looks like an archive
-    "I3_zip_bomb": HandIn(archive(".zip", lambda s: zipped(("gemm.c", bytes(100 << 20)))), UNKNOWN),
-    "I3_many_entries": HandIn(archive(".zip", lambda s: zipped(*((f"{n}.c", b"") for n in range(5000)), ("gemm.c", HONEST))), UNKNOWN),
-    "I3_says_more_than_it_holds": HandIn(archive(".tar", lambda s: claiming(tarfile.REGTYPE, "gemm.c", 1 << 40)), UNKNOWN),
-    "I2_link_further_on_the_way": HandIn(folder(lambda p, s: (p / "starter").symlink_to(ROOT / "solutions_hidden")), UNKNOWN),
-    "I3_name_of_a_gigabyte": HandIn(archive(".tar.gz", lambda s: huge_name(2 << 30)), UNKNOWN),
-    "I3_size_of_2_to_the_80": HandIn(archive(".tar", lambda s: claiming(b"Z", "strange", 1 << 80)), UNKNOWN),
-    "I3_damaged_zip": HandIn(archive(".zip", lambda s: damaged(zipped(("gemm.c", HONEST)), 100)), UNKNOWN),
-    "I3_damaged_tar_gz": HandIn(archive(".tar.gz", lambda s: damaged(gzip.compress(tarred((file("gemm.c"), HONEST))), 100)), UNKNOWN),
-    "I3_damaged_tar_xz": HandIn(archive(".tar.xz", lambda s: damaged(tarred((file("gemm.c"), HONEST), mode="w:xz"), 100)), UNKNOWN),
-    "I3_zip_in_name_only": HandIn(archive(".zip", lambda s: os.urandom(4096)), UNKNOWN),
-    "I3_huge_source": HandIn(folder(lambda p, s: (p / "gemm.c").write_bytes(b"\n" * (1 << 24))), REFUSED),
-    # I4: names and texts that are not what they look like
-    "I4_bidi_override": HandIn(folder(lambda p, s: (p / "gemm.c").write_bytes("/* \u202e */\n".encode() + HONEST)), REFUSED),
-    "I4_name_in_capitals": HandIn(folder(lambda p, s: (p / "GEMM.C").write_bytes(HONEST)), UNKNOWN),
-    "=HYPERLINK(1)": HandIn(folder(lambda p, s: honest(p)), GRADED),
-    "<script>alert(1)<": HandIn(folder(lambda p, s: honest(p)), GRADED),
-    "a\x1b[2J\nb": HandIn(folder(lambda p, s: honest(p)), GRADED),
-    # I5: files that stand in for the grader's own
-    "I5_conftest": HandIn(beside("conftest.py", shadow()), GRADED),
-    "I5_numpy": HandIn(beside("numpy.py", shadow()), GRADED),
-    "I5_sitecustomize": HandIn(beside("sitecustomize.py", shadow()), GRADED),
-    "I5_pytest_ini": HandIn(beside("pytest.ini", "[pytest]\naddopts = --version\n"), GRADED),
-    "I5_gitconfig": HandIn(beside(".git/config", "[core]\n fsmonitor = touch @SECRET@.owned\n"), GRADED),
-}  # fmt: skip
+    "I3_says_more_than_it_holds": archive(TAR, lambda s: claiming(tarfile.REGTYPE, "gemm.c", 1 << 40)),
+    "I3_size_of_2_to_the_80": archive(TAR, lambda s: claiming(b"Z", "strange", 1 << 80)),
+    "I3_name_of_a_gigabyte": archive(TAR_GZ, lambda s: huge_name(2 << 30)),
+    "I3_damaged_zip": archive(ZIP, lambda s: damaged(zipped(("gemm.c", HONEST)), 100)),
+    "I3_damaged_tar_gz": archive(TAR_GZ, lambda s: damaged(gzip.compress(tarred(GEMM)), 100)),
+    "I3_damaged_tar_xz": archive(TAR_XZ, lambda s: damaged(tarred(GEMM, mode="w:xz"), 100)),
+    "I3_zip_in_name_only": archive(ZIP, lambda s: os.urandom(4096)),
+    "I4_name_in_capitals": written("GEMM.C", HONEST),
+}
+FATES = {
+    **dict.fromkeys(GRADED_ALL_THE_SAME, GRADED),
+    **dict.fromkeys(REFUSED_WITH_REASONS, REFUSED),
+    **dict.fromkeys(NO_SUBMISSION, UNKNOWN),
+}
 
 
 @dataclass(frozen=True)
@@ -205,9 +216,9 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Batch:
     secret, class_, out = around / "secret.c", around / "class", around / "out"
     secret.write_text(SECRET)
     class_.mkdir()
-    folder(lambda place, _: honest(place))(class_ / "honest", secret)
-    for name, hand_in in HAND_INS.items():
-        hand_in.make(class_ / name, secret)
+    HONEST_FOLDER(class_ / "honest", secret)
+    for name, make in {**GRADED_ALL_THE_SAME, **REFUSED_WITH_REASONS, **NO_SUBMISSION}.items():
+        make(class_ / name, secret)
     before = judge.host()
     command = [
         sys.executable,
@@ -248,10 +259,10 @@ def row_of(batch: Batch, name: str) -> dict[str, str] | None:
     )
 
 
-@pytest.mark.parametrize("name", HAND_INS)
+@pytest.mark.parametrize("name", FATES)
 @needs("gcc", "tier A")
 def test_a_hostile_hand_in(batch: Batch, name: str) -> None:
-    row, fate = row_of(batch, name), HAND_INS[name].fate
+    row, fate = row_of(batch, name), FATES[name]
     honest_score = batch.rows["honest"]["gemm_cpu score"]
     assert float(honest_score) > 0
     if fate == UNKNOWN:

@@ -12,7 +12,7 @@ CORPUS: dict[str, str] = {
     "sets the title": "\x1b]0;100 / 100\x07",
     "copies into the clipboard": "\x1b]52;c;cm0gLXJmIH4=\x07",
     "links elsewhere": "\x1b]8;;http://evil.example\x1b\\click\x1b]8;;\x1b\\",
-    "asks the terminal to answer": "\x1b[6n\x1bP$q\"p\x1b\\\x9b0c",
+    "asks the terminal to answer": '\x1b[6n\x1bP$q"p\x1b\\\x9b0c',
     "writes over its line": "failed\rpassed\b\b\b\x7f",
     "turns the text around": "\u202edessap\u202c\u2066x\u2069\u200f",
     "hides between letters": "pa\u200b\u200d\ufeffss\U000e0041",

@@ -25,7 +25,9 @@ from grader.reports.terminal import render
 from tests import sample_results
 from tests.reports.corpus import CORPUS
 
-ACTS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
+ACTS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
+)
 MOST = 2_000_000
 TOKEN = "an unpredictable word"
 
@@ -70,7 +72,17 @@ def test_markdown_is_read_as_text(text):
     assert len(page) < MOST
 
 
-OURS = ("<b>", "</b>", "<sub>", "</sub>", "<details>", "<details open>", "</details>", "<summary>", "</summary>")
+OURS = (
+    "<b>",
+    "</b>",
+    "<sub>",
+    "</sub>",
+    "<details>",
+    "<details open>",
+    "</details>",
+    "<summary>",
+    "</summary>",
+)
 
 
 def test_xml_holds_the_cases_that_there_are(text):
@@ -81,7 +93,9 @@ def test_xml_holds_the_cases_that_there_are(text):
 
 
 def test_a_spreadsheet_finds_no_formula(text):
-    row = next(csv.reader(io.StringIO(gradebook._csv(["student"], [[gradebook.defused(text)]]).split("\n", 1)[1])))
+    row = next(
+        csv.reader(io.StringIO(gradebook._csv(["student"], [[gradebook.defused(text)]]).split("\n", 1)[1]))
+    )
     assert len(row) == 1
     assert not row[0].startswith(("=", "+", "-", "@", "\t", "\r"))
 

@@ -1,1 +1,0 @@
-#define OWNED 1

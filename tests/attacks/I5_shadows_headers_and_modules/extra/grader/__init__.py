@@ -1,1 +1,0 @@
-open("@CANARY@", "w").write("owned")

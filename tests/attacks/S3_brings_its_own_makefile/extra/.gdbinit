@@ -1,1 +1,0 @@
-shell echo owned > @CANARY@
