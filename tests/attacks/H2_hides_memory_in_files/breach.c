@@ -1,8 +1,5 @@
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/mman.h>
-#include <sys/types.h>
 #include <unistd.h>
 
 static size_t filled(int fd, size_t most)
