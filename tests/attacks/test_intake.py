@@ -236,7 +236,7 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Batch:
         command,
         capture_output=True,
         timeout=300,
-        cwd=around,
+        cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         preexec_fn=_spare,
     )
