@@ -71,13 +71,18 @@ class Bench:
         graded = result.read(document)
         assert graded.sandbox.tier == tier
         shown = said + "".join(page.read_text(encoding="utf-8") for page in pages)
-        return Judged(graded, shown, tuple(left_by(FIRST_SANDBOX_UID + slot)))
+        return Judged(graded, shown, left_by(FIRST_SANDBOX_UID + slot))
 
 
-def left_by(uid: int) -> Iterator[str]:
-    """Everything of this user that is still on the machine: processes, files where all may write, IPC objects."""
-    if not tiny.eventually(lambda: not tiny.sandboxed(uid), 5.0):
-        yield from (f"process {pid}" for pid in tiny.sandboxed(uid))
+def left_by(uid: int) -> tuple[str, ...]:
+    """What of this user is still on the machine, and does not go within some seconds."""
+    tiny.eventually(lambda: not list(_of(uid)), 5.0)
+    return tuple(_of(uid))
+
+
+def _of(uid: int) -> Iterator[str]:
+    """This user's processes, files where all may write, and IPC objects."""
+    yield from (f"process {pid}" for pid in tiny.sandboxed(uid))
     for folder in (*_WRITABLE_BY_ALL, str(ROOT)):
         try:
             paths = [Path(entry.path) for entry in os.scandir(folder) if _owner(entry) == uid]
