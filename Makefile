@@ -2,7 +2,7 @@
 # scripts/setup makes .venv before the first of them, and again when requirements.txt or packages.apt change.
 
 .DEFAULT_GOAL := help
-.PHONY: help grade batch regrade watch hint history check doctor test fuzz setup clean which-lab
+.PHONY: help grade batch regrade watch hint history check doctor test attacks fuzz setup clean which-lab
 GRADER := .venv/bin/python -m grader
 # The labs that `make batch` was asked for, before LABS becomes the list of all of them.
 export LABS_ASKED := $(value LABS)
@@ -12,7 +12,7 @@ override LABS := $(notdir $(patsubst %/lab.yaml,%,$(wildcard labs/*/lab.yaml)))
 define as_typed
 override export $(1) := $$(value $(1))
 endef
-$(foreach name,LAB SUBMISSION SUBMISSIONS ROSTER COURSE OUT SLOTS EXECUTOR SINCE COUNTS TEST SEED JSON JUNIT HTML RUNS ONLY MATRIX TARGET SECONDS,$(eval $(call as_typed,$(name))))
+$(foreach name,LAB SUBMISSION SUBMISSIONS ROSTER COURSE OUT SLOTS EXECUTOR SINCE COUNTS TEST SEED JSON JUNIT HTML RUNS ONLY MATRIX TARGET SECONDS TIERS,$(eval $(call as_typed,$(name))))
 unexport PYTHONPATH PYTHONHOME
 
 yes = $(filter 1 yes true on,$(1))
@@ -69,6 +69,9 @@ test: setup ## this project's own checks: formatting, lint, types, tests. CI=tru
 	@.venv/bin/python -m ruff check --quiet
 	@.venv/bin/python -m mypy
 	@.venv/bin/python -m pytest --quiet --durations=5
+
+attacks: setup ## every attack on this machine's sandbox, in every tier that it offers: [TIERS=A,B,C]
+	@.venv/bin/python -m pytest tests/attacks --quiet --all --tier=$${TIERS:-here}
 
 fuzz: setup ## look for input that breaks a parser: TARGET (a folder of tests/fuzz/corpus) [SECONDS]. Needs: pip install atheris
 	@.venv/bin/python -m tests.fuzz $(if $(value SECONDS),"--seconds=$$SECONDS") -- "$$TARGET"

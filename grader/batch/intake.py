@@ -125,6 +125,11 @@ def _places(folder: Path, lab: Lab) -> Iterator[Path]:
     below = [path for path in below if not path.name.startswith(".")]
     tops = [folder, *(below if len(below) == 1 else [])]
     for place in [place for top in tops for place in (top / "starter" / lab.id, top / lab.id, top)]:
-        if any((place / source.path).is_file() for source in lab.sources):
+        if _has_no_link(place, folder) and any((place / source.path).is_file() for source in lab.sources):
             yield place
             return
+
+
+def _has_no_link(place: Path, folder: Path) -> bool:
+    """Is every folder on the way down a real one? A link could lead to the solution."""
+    return place.resolve() == folder.resolve() / place.relative_to(folder)

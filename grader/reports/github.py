@@ -20,8 +20,9 @@ MOST_ANNOTATIONS = 10
 SUMMARY_BYTES = 1_000_000
 """A step summary above 1 MiB is refused as a whole."""
 
+# The bounds keep a line of a submission that has no end from being searched from each of its letters to that end.
 _PLACE = re.compile(
-    r"(?P<file>[A-Za-z0-9_][A-Za-z0-9_./+-]*\.(?:c|h|cu|cuh)):(?P<line>\d+)(?::(?P<column>\d+))?"
+    r"(?P<file>[A-Za-z0-9_][A-Za-z0-9_./+-]{0,159}\.(?:c|h|cu|cuh)):(?P<line>\d{1,7})(?::(?P<column>\d{1,7}))?"
 )
 
 

@@ -104,6 +104,18 @@ def test_what_is_no_submission_is_listed_with_its_reason(class_):
     assert "cannot be unpacked" in reasons["broken.zip"]
 
 
+@pytest.mark.parametrize("link", ["ada/gemm_cpu", "ada/starter", "ada/work"])
+def test_no_link_leads_to_a_submission(class_, tmp_path, link):
+    """It could lead to the course's own solution."""
+    (tmp_path / "elsewhere" / "gemm_cpu").mkdir(parents=True)
+    for place in ("elsewhere", "elsewhere/gemm_cpu"):
+        (tmp_path / place / "gemm.c").write_text("int x;\n")
+    (class_.folder / "ada").mkdir()
+    (class_.folder / link).symlink_to(tmp_path / "elsewhere")
+    assert class_.found() == {}
+    assert set(class_.reasons()) == {"ada"}
+
+
 @pytest.mark.parametrize(
     "name", ["../out.c", "/tmp/out-of-it.c", "a/../../out.c", "..\\out.c", "a/b/../../../out.c"]
 )

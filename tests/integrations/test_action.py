@@ -61,6 +61,15 @@ def test_every_output_comes_from_a_step_that_there_is():
     assert all(output["value"].split(".")[1] in ids for output in ACTION["outputs"].values())
 
 
+def test_a_link_to_the_solution_is_no_submission(job):
+    workspace, environment = job
+    (workspace / "linked").symlink_to(ROOT / "solutions_hidden")
+    graded = run("Grade", job, lab="gemm_cpu", submission="linked/gemm_cpu", mode="official")
+    assert graded.returncode == 1
+    assert "is a link" in graded.stderr
+    assert not list(Path(environment["RUNNER_TEMP"]).iterdir())
+
+
 @needs("gcc")
 def test_a_submission_is_graded_and_reported(job, tmp_path):
     workspace, _ = job

@@ -1,0 +1,6 @@
+/* @NONCE@ */
+#include "/dev/zero"
+static int breach(void)
+{
+    return 1;
+}

@@ -1,0 +1,9 @@
+#include <stdint.h>
+#include <stdio.h>
+#include "gemm.h"
+/* @NONCE@ */
+#ifdef OWNED
+static int breach(void) { return 1; }
+#else
+static int breach(void) { return 0; }
+#endif
