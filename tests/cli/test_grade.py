@@ -16,12 +16,12 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner, Result
 
+from grader import cache
 from grader import result as document
 from grader.cli import app
 from grader.cli.say import BAD_COMMAND, CANNOT_WORK
 from grader.lab import Lab
 from grader.sandbox.confine import FIRST_SANDBOX_UID
-from grader.toolchain import cache
 from tests.conftest import needs
 from tests.fixtures.tiny import descendants, eventually, sandboxed
 from tests.testing import steps
