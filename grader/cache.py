@@ -78,9 +78,8 @@ def open_to_all(path: Path) -> Path:
     mode = path.lstat().st_mode
     wanted = mode | (0o555 if stat.S_ISDIR(mode) else 0o555 if mode & 0o100 else 0o444)
     if wanted != mode and not stat.S_ISLNK(mode):
-        with contextlib.suppress(
-            PermissionError
-        ):  # somebody else's folder, who may have opened it in another way
+        # Of a folder that is somebody else's, who may have opened it in another way.
+        with contextlib.suppress(PermissionError):
             path.chmod(stat.S_IMODE(wanted))
     return path
 

@@ -128,9 +128,8 @@ def _base(lab: Lab, path: Path, described: _Mutant | _Cheat) -> Path:
     own = [source.path for source in lab.sources if (path.parent / source.path).is_file()]
     if own and described.edits:
         raise BadCandidate(f"{path}: it has edits and also brings {own[0]}; keep one of the two")
-    if (
-        not own and not described.edits and described.base == "."
-    ):  # another base, a rung, may be wrong as it is
+    # Another base, a rung, may be wrong as it is.
+    if not own and not described.edits and described.base == ".":
         raise BadCandidate(f"{path}: no edits, and no {lab.sources[0].path} beside it")
     return path.parent if own else lab.solution / described.base
 

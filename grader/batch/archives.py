@@ -57,9 +57,7 @@ def unpacked(archive: Path, place: Path, most: Most | None = None) -> Path:
                     raise NotTaken("holds more than it says")
     except NotTaken:
         raise
-    except (
-        Exception
-    ) as error:  # of a damaged archive both libraries let everything through that they run into
+    except Exception as error:  # both libraries let through whatever a damaged archive makes them run into
         raise NotTaken(f"cannot be unpacked: {error}") from error
     return place
 

@@ -169,9 +169,8 @@ def _moodle(folder: Path, roster: Roster) -> Layout | None:
             )
             continue
         student = roster.student_of(f"Participant {match['number']}", match["number"], match["name"])
-        entries.append(
-            Entry((student,), path)
-        )  # an export does not say when; its files' times are of the export
+        # An export does not say when; its files' times are those of the export.
+        entries.append(Entry((student,), path))
     return Layout("Moodle export", tuple(entries), tuple(others))
 
 

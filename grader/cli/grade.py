@@ -39,9 +39,8 @@ def run(
         lab = load_lab(lab_name, root.resolve())
     except ContractError as error:
         stop(str(error), BAD_COMMAND)
-    console = Console(
-        file=sys.stdout, highlight=False
-    )  # this one, also while the tests' own output is caught
+    # The standard output of now, also while the tests' own output is caught.
+    console = Console(file=sys.stdout, highlight=False)
     options = Options("practice" if practice else "official", tests, seed, duels, slot)
     try:
         with terminal.Progress(console, verbose=verbose) as progress:

@@ -21,9 +21,8 @@ STARTED = b"S"  # the whole frame
 HELLO = struct.Struct("<c7xQQ")  # 'H', addresses of the input and of the output arena in the guest
 DONE = struct.Struct("<cB6xQ")  # 'D', error flag, token; then one VALUE per call
 VALUE = struct.Struct("<c7x8s")  # tag, 8 bytes
-CRASH = struct.Struct(
-    "<cBB5xQQ"
-)  # 'X', signal, flags (1: it wrote, 2: it was refused memory), address, stack pointer
+# 'X', signal, flags (1: it wrote, 2: it was refused memory), address, stack pointer
+CRASH = struct.Struct("<cBB5xQQ")
 
 _BATCH = struct.Struct("<cxHxxxxQ")  # 'B', number of operations, token
 _CLOSE = struct.Struct("<c")

@@ -45,9 +45,8 @@ def mappings(pid: int) -> list[Mapping]:
     with _looking_into(pid):
         text = Path(f"/proc/{pid}/maps").read_bytes().decode("utf-8", "replace")
     found = []
-    for line in text.removesuffix("\n").split(
-        "\n"
-    ):  # not splitlines: in names the kernel escapes this end only
+    # Not splitlines: of all the ends of lines the kernel escapes this one only in names.
+    for line in text.removesuffix("\n").split("\n"):
         place, permissions, _, _, _, *path = line.split(maxsplit=5)
         start, _, end = place.partition("-")
         found.append(Mapping(int(start, 16), int(end, 16), permissions, path[0] if path else ""))

@@ -112,9 +112,8 @@ def program(policy: Policy, has_namespaces: bool = True) -> bytes:
     code += _instruction(_LD, _OFFSET_NR)
     code += _instruction(_JGE, _X32_BIT, 0, 1) + _instruction(_RET, _KILL)
     code += _instruction(_JGE, _NEWEST_KNOWN_CALL + 1, 0, 1) + _answer(errno.ENOSYS)
-    code += _instruction(_JEQ, _CLONE3, 0, 1) + _answer(
-        errno.ENOSYS
-    )  # flags lie in memory: libc falls back to clone
+    # The flags of clone3 lie in memory, where no filter can look; libc falls back to clone.
+    code += _instruction(_JEQ, _CLONE3, 0, 1) + _answer(errno.ENOSYS)
     allowed = _PIPES if policy == "watched" else ()
     for what, calls in DENIED.items():
         for call in calls if what != "sockets" or policy not in ("peers", "watched") else ():

@@ -19,10 +19,8 @@ from grader.runner.invoke import Invocation
 from grader.testing.checks import CheckFailed, NotJudged
 from grader.toolchain.interface import Interface
 
-_PROGRAMS = (
-    Path("/usr/bin/valgrind.bin"),
-    Path("/usr/bin/valgrind"),
-)  # Debian's `valgrind` is a shell script
+# Debian's `valgrind` is a shell script.
+_PROGRAMS = (Path("/usr/bin/valgrind.bin"), Path("/usr/bin/valgrind"))
 _TOOLS = tuple(
     Path(folder, "valgrind") for folder in ("/usr/libexec", "/usr/lib/x86_64-linux-gnu", "/usr/lib")
 )
