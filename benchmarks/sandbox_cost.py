@@ -55,15 +55,6 @@ Sample = Callable[[], float]
 """One measurement, in seconds."""
 
 
-def tiers(slot: int) -> list[Tier]:
-    """The tiers that work here, the best first, one of each name."""
-    found: dict[str, Tier] = {}
-    for tier in probe._candidates(slot):
-        if tier.name not in found and (tier.name == "D" or probe._works(tier)):
-            found[tier.name] = tier
-    return list(found.values())
-
-
 def timed(work: Callable[[], object]) -> float:
     begun = time.perf_counter()
     work()
@@ -151,7 +142,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--slot", type=int, default=0)
     arguments = parser.parse_args()
-    here = tiers(arguments.slot)
+    here = list(probe.working_tiers(arguments.slot))
     names = ["bare", *(tier.name for tier in here)]
     rows: dict[tuple[str, str, float], dict[str, Sample]] = {}
     with contextlib.ExitStack() as stack:

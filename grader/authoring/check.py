@@ -81,7 +81,8 @@ def check(
         trials = Trials(lab, Path(scratch))
         for slot in range(workers):
             trials.slots.put(slot)
-        hopeless = _unprovable(trials) if quick else frozenset()
+        mutants = any(item.kind == "mutant" for item in aside)
+        hopeless = _unprovable(trials) if quick and mutants else frozenset()
 
         def attempt(numbered: tuple[int, Candidate]) -> Outcome:
             number, candidate = numbered

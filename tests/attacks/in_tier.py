@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -11,18 +13,16 @@ from grader.sandbox import probe
 from grader.sandbox.confine import Tier
 
 
-def tiers(slot: int) -> dict[str, Tier]:
-    """The tiers that this machine can do, by name."""
-    found: dict[str, Tier] = {}
-    for tier in probe._candidates(slot):
-        if tier.name != "D" and tier.name not in found and probe._works(tier):
-            found[tier.name] = tier
-    return found
+def tiers(slot: int) -> Iterator[Tier]:
+    """The tiers that this machine can do and that isolate, the best first."""
+    return (tier for tier in probe.working_tiers(slot) if tier.name != "D")
 
 
 if __name__ == "__main__":
     name = sys.argv.pop(1)
-    probe.best_tier = lambda slot=0: tiers(slot)[name]  # type: ignore[assignment]
+    probe.best_tier = functools.lru_cache(
+        lambda slot=0: next(tier for tier in tiers(slot) if tier.name == name)
+    )
 
     from grader.cli import main
 

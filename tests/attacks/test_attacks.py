@@ -36,7 +36,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "attack" not in metafunc.fixturenames:
         return
     everything = metafunc.config.getoption("all", False)
-    here = tiers(judge.FIRST_SLOT)
+    here = [tier.name for tier in tiers(judge.FIRST_SLOT)]
     named = metafunc.config.getoption("tier", "A")
     asked = list(here) if named == "here" else named.split(",")
     missing = [name for name in asked if name not in here]
