@@ -272,11 +272,15 @@ class Guest:
         return busy_ns * 1e-9
 
     def freeze(self) -> None:
-        """Stop every thread of the guest and wait until all of them have stopped."""
+        """Stop every thread of the guest and wait until all of them have stopped and their CPU time stands still.
+
+        A thread is marked as stopped a moment before it leaves its core, and that moment is long where the hypervisor
+        takes the core away in it.
+        """
+        deadline = time.monotonic() + 5.0
         try:
             os.kill(self.pid, signal.SIGSTOP)
-            deadline = time.monotonic() + 5.0
-            while not _all_stopped(self.pid):
+            while not (_all_stopped(self.pid) and self.cpu_ns() == self.cpu_ns()):
                 if time.monotonic() > deadline:
                     raise self._failure("hung", "could not be stopped")
                 os.sched_yield()

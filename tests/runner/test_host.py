@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -78,6 +79,19 @@ def test_a_guest_that_ran_while_it_was_stopped_is_found_out(hostile: Guest, act)
     with pytest.raises(GuestFailed, match="went on running") as failed:
         act(hostile, NO_MORE)
     assert failed.value.kind == "forged"
+
+
+def test_what_a_thread_uses_until_it_has_left_its_core_is_not_held_against_it(
+    hostile, act, monkeypatch
+) -> None:
+    act(hostile, SPIN_BEHIND)
+    late_ns = itertools.chain((0, 2_000_000), itertools.repeat(4_000_000))
+    real = hostile.cpu_ns
+    monkeypatch.setattr(
+        hostile, "cpu_ns", lambda: real() + next(late_ns)
+    )  # the hypervisor had taken the core
+    hostile.freeze()
+    act(hostile, NO_MORE)
 
 
 def test_a_hang_says_how_much_it_worked(hostile_spec, tier, act) -> None:
