@@ -145,6 +145,10 @@ def _judge(
             status = pytest.main(arguments, plugins=[pytest_benchmark.plugin, plugin])
         if plugin.interrupted:
             raise KeyboardInterrupt
+        if plugin.unloadable:
+            raise RuntimeError(
+                f"the tests of {lab.id} cannot be loaded, whoever hands in: {'; '.join(plugin.unloadable)}"
+            )
         if len(plugin.tests) < plugin.expected or status in _BROKEN:
             raise RuntimeError(f"the tests of {lab.id} stopped before their end: {told.getvalue()[-800:]}")
         plugin.tests[:0] = _build_verdict(subject)

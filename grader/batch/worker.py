@@ -95,7 +95,8 @@ def _warm_up() -> None:
     build.compiler()
     grading.grader_digest()
     with tempfile.TemporaryDirectory() as empty, contextlib.redirect_stdout(io.StringIO()):
-        pytest.main(["-c", os.devnull, f"--rootdir={empty}", "-p", "no:cacheprovider", "-q", empty])
+        folders = (f"--rootdir={empty}", f"--benchmark-storage=file://{empty}", empty)
+        pytest.main(["-c", os.devnull, "-p", "no:cacheprovider", "-q", *folders])
     # What is here now stays: forks need neither look through it for garbage nor copy its pages when they do.
     gc.collect()
     gc.freeze()

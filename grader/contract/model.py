@@ -288,7 +288,10 @@ class Duel(_Record):
     cap_s: float = Field(
         default=20, ge=1, le=600, description="Seconds after which an unclear duel is not judged"
     )
-    unit: Text = Field(default="GFLOP/s", description="Unit of the two rates")
+    unit: Text = Field(
+        default="GFLOP/s",
+        description="Unit of the two rates; where it begins with k, M, G or T, that is its SI prefix",
+    )
     bound: Literal["compute", "memory"] | None = Field(
         default=None, description="Which roofline the report compares with; left out: none"
     )

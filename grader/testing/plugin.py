@@ -73,6 +73,8 @@ class GradingPlugin:
     series: list[Series] = field(default_factory=list)
     expected: int = 0
     """Tests that were chosen; with fewer verdicts the run is not complete."""
+    unloadable: list[str] = field(default_factory=list)
+    """Files of tests that cannot be loaded, and why; pytest then runs no test at all."""
     interrupted: bool = False
     _shares: dict[str, int] = field(default_factory=dict)
     _awards: dict[str, tuple[float, str]] = field(default_factory=dict)
@@ -96,8 +98,7 @@ class GradingPlugin:
         self.listener.start(len(items))
 
     def pytest_runtestloop(self, session: pytest.Session) -> None:
-        """Where a file could not be loaded, pytest runs no test at all; a note says so."""
-        self.expected = 0 if session.testsfailed else len(session.items)
+        self.expected = len(session.items)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """pytest ends quietly after Ctrl-C, and what has run until then is no result."""
@@ -141,7 +142,7 @@ class GradingPlugin:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             last = str(report.longrepr).strip().splitlines()[-1].removeprefix("E").strip()
-            self.notes.append(f"{report.nodeid} cannot be loaded (not your fault): {last}")
+            self.unloadable.append(f"{report.nodeid}: {last}")
         elif report.skipped:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
             self.notes.append(f"{report.nodeid} was left out: {reason.removeprefix('Skipped: ')}")

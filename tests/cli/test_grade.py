@@ -160,8 +160,8 @@ def test_an_unknown_test_is_a_mistake_in_the_command(lab, tmp_path):
 def test_a_test_file_that_cannot_be_loaded_is_not_an_unknown_test(lab, tmp_path):
     (lab.folder / "test_public.py").write_text("import nonsense_that_is_not_there\n")
     answer = grade(lab, "-s", tmp_path / "anna", "--test", "small numbers")
-    assert "nonsense_that_is_not_there" in answer.stdout
-    assert "not your fault" in answer.stdout
+    assert answer.exit_code == CANNOT_WORK
+    assert "nonsense_that_is_not_there" in answer.stderr
 
 
 @pytest.mark.parametrize("option", [["--seed", "-1"], ["--seed", "x"], ["--nonsense"]])
@@ -182,6 +182,16 @@ def test_tests_that_stop_midway_leave_no_result(lab, tmp_path):
     answer = grade(lab, "-s", tmp_path / "anna")
     assert answer.exit_code == CANNOT_WORK
     assert "the tests of steps stopped before their end" in answer.stderr
+    assert not (lab.root / "reports").exists()
+
+
+def test_tests_that_cannot_be_loaded_leave_no_result(lab, tmp_path):
+    (lab.folder / "test_hidden.py").write_text("import nonsense_that_is_not_there\n")
+    answer = grade(lab, "-s", tmp_path / "anna")
+    assert answer.exit_code == CANNOT_WORK
+    assert (
+        "test_hidden.py: ModuleNotFoundError: No module named 'nonsense_that_is_not_there'" in answer.stderr
+    )
     assert not (lab.root / "reports").exists()
 
 
