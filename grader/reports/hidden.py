@@ -8,9 +8,9 @@ from __future__ import annotations
 from grader.result import Duel, Result, TestResult
 
 HINT = (
-    "A hidden test shows only its name. Write a small test of your own for what the name says: sizes 0 and 1,"
-    " one beside a multiple of a block, rows with padding, unaligned pointers; and run the public tests with "
-    "other seeds."
+    "A hidden test shows only its name. Write a small test of your own for what the name says, corners first: nothing"
+    " at all, one, one more than a full block, the largest, arguments that are wrong. Then run the public tests with"
+    " other seeds."
 )
 
 
