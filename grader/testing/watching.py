@@ -16,6 +16,9 @@ from grader.toolchain.interface import Interface
 _WATCHED_S = 120.0
 """A watched kernel is a hundred times slower."""
 
+_AFTER_A_HANG_S = 30.0
+"""What hangs under one tool mostly hangs under the next."""
+
 
 class Watcher:
     """`watch("memcheck", [Invocation("drive_sum", …)])` fails with the first thing that the tool found."""
@@ -31,6 +34,7 @@ class Watcher:
         self._spec = spec
         self._interface = interface
         self._sources = sources
+        self._patience_s = _WATCHED_S
 
     def __call__(self, tool: Tool, invocations: Sequence[Invocation], case: str = "") -> None:
         """Make the calls in a new runner under the tool; outputs are written back as for plain calls.
@@ -58,12 +62,14 @@ class Watcher:
         )
         with self._start(spec) as guest:
             try:
-                invoke.run(guest, self._interface, invocations, edge="inside", timeout_s=_WATCHED_S)
+                invoke.run(guest, self._interface, invocations, edge="inside", timeout_s=self._patience_s)
                 said = guest.finish(20.0).decode("utf-8", "replace")
             except invoke.Damage as damage:
                 raise CheckFailed(f"{invocations[0].function} {damage}", case=case) from None
             except GuestFailed as failure:
                 said = failure.output.decode("utf-8", "replace")
+                if failure.kind == "hung":
+                    self._patience_s = _AFTER_A_HANG_S
                 if not compute_sanitizer.parse(said, tool, self._sources):
                     raise NotJudged(f"compute-sanitizer could not watch: {failure} {said[-300:]}") from None
             except RuntimeError as error:
