@@ -29,15 +29,14 @@ _PATIENCE = 3
 
 
 def draw(number: int, count: int) -> list[str]:
-    """`count` different scripts; the same number draws the same ones."""
+    """`count` scripts, a few less where some are drawn twice; the same number draws the same ones."""
     found: dict[str, None] = {}
 
     @seed(number)
-    @_settings(2 * count, (Phase.generate,))
+    @_settings(count, (Phase.generate,))
     @given(scripts(number))
     def keep(script: str) -> None:
-        if len(found) < count:
-            found[script] = None
+        found[script] = None
 
     keep()
     return list(found)
@@ -46,15 +45,17 @@ def draw(number: int, count: int) -> list[str]:
 def first_difference(
     program: Program, model: Callable[[str], Program], number: int, count: int
 ) -> tuple[int, Difference | None]:
-    """Draw and run `count` scripts, some hundred at a time; how many were run, and the smallest that differs."""
-    done = 0
-    while done < count:
-        drawn = draw(number + done, min(_AT_A_TIME, count - done))
+    """Draw and run `count` different scripts, some hundred at a time: how many made no difference, and the smallest
+    that does."""
+    seen: set[str] = set()
+    while len(seen) < count:
+        drawn = [script for script in draw(number, _AT_A_TIME) if script not in seen][: count - len(seen)]
         found = differences(program, model, drawn)
         if found:
-            return done, shrunk(program, model, number + done, min(found, key=lambda item: len(item.script)))
-        done += len(drawn)
-    return done, None
+            return len(seen), shrunk(program, model, number, min(found, key=lambda item: len(item.script)))
+        seen.update(drawn)
+        number += 1
+    return len(seen), None
 
 
 def differences(program: Program, model: Callable[[str], Program], drawn: Sequence[str]) -> list[Difference]:

@@ -53,7 +53,7 @@ def test_starting_programs(duel, against_dash):
 @points(2)
 def test_bytes_through_pipes(duel, against_dash):
     """The shell connects programs and then gets out of the way: no byte passes through its hands."""
-    duel("throughput", [against_dash("cat", _throughput, 2048 << 20)])
+    duel("throughput", [against_dash("cat", _throughput, 1024 << 20)])
 
 
 def _programs(rng: np.random.Generator) -> tuple[bytes, bytes]:
@@ -69,7 +69,7 @@ def _pipelines(rng: np.random.Generator) -> tuple[bytes, bytes]:
 
 
 def _throughput(rng: np.random.Generator) -> tuple[bytes, bytes]:
-    mib = int(rng.integers(2000, 2096))
+    mib = int(rng.integers(1000, 1048))
     return b"bytes %d | cat | bytes\n" % mib, b"%d\n" % (mib << 20)
 
 
