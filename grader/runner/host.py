@@ -18,7 +18,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -29,7 +29,16 @@ from grader.runner.arena import SharedMemory
 from grader.runner.channel import Call, Crash, Value, Window
 from grader.sandbox import cgroup
 from grader.sandbox.cgroup import Group
-from grader.sandbox.confine import Confinement, Tier, end, hand_over, is_stopped, start, task_limit
+from grader.sandbox.confine import (
+    Confinement,
+    Tier,
+    end,
+    hand_over,
+    is_off_core,
+    is_stopped,
+    start,
+    task_limit,
+)
 from grader.sandbox.seccomp import Policy
 
 START_S = 20.0
@@ -37,6 +46,12 @@ START_S = 20.0
 
 _STOPPED_NS = 1_000_000
 """CPU time that a stopped guest may seem to use: the kernel's last steps of stopping it."""
+
+_UNSEEN_NS = 20_000_000
+"""The same where we cannot see whether its threads have left their cores: until then the kernel counts by ticks."""
+
+_LEAVING_S = 0.02
+"""A thread that has not left its core by then is one that we cannot see leave."""
 
 _UNLIMITED = 4 << 20
 """More tasks than there are pids (PID_MAX_LIMIT, linux/threads.h)."""
@@ -159,6 +174,7 @@ class Guest:
         self._greeted = False
         self._cpu_at_call_s = 0.0
         self._cpu_when_stopped_ns = 0
+        self._shows_cores = True
 
     def __enter__(self) -> Guest:
         return self
@@ -221,7 +237,7 @@ class Guest:
         frame = channel.encode_batch(token, windows, calls)
         cpu_before = self.cpu_ns()
         self._cpu_at_call_s = cpu_before * 1e-9
-        if cpu_before > self._cpu_when_stopped_ns + _STOPPED_NS:
+        if cpu_before > self._cpu_when_stopped_ns + (_STOPPED_NS if self._shows_cores else _UNSEEN_NS):
             if self._pending():  # it did not run: it is dying
                 raise self._gone()
             raise self._failure("forged", "went on running while the grader had stopped it")
@@ -272,17 +288,17 @@ class Guest:
         return busy_ns * 1e-9
 
     def freeze(self) -> None:
-        """Stop every thread of the guest and wait until all of them have stopped and their CPU time stands still.
-
-        A thread is marked as stopped a moment before it leaves its core, and that moment is long where the hypervisor
-        takes the core away in it.
-        """
+        """Stop every thread of the guest and wait until all of them have stopped and left their cores."""
         deadline = time.monotonic() + 5.0
         try:
             os.kill(self.pid, signal.SIGSTOP)
-            while not (_all_stopped(self.pid) and self.cpu_ns() == self.cpu_ns()):
+            while not _all(is_stopped, self.pid):
                 if time.monotonic() > deadline:
                     raise self._failure("hung", "could not be stopped")
+                os.sched_yield()
+            stopped = time.monotonic()
+            while self._shows_cores and not _all(is_off_core, self.pid):
+                self._shows_cores = time.monotonic() < stopped + _LEAVING_S
                 os.sched_yield()
         except (ProcessLookupError, FileNotFoundError) as error:
             raise self._gone() from error
@@ -610,11 +626,11 @@ def _sanitizer_environment(files: runtime.Runtime, variant: str) -> dict[str, st
     }
 
 
-def _all_stopped(pid: int) -> bool:
-    """Have all threads of the process stopped?"""
+def _all(holds: Callable[[int, int], bool], pid: int) -> bool:
+    """Does it hold for every thread of the process?"""
     for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - called in a tight loop
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if not is_stopped(pid, int(task)):
+            if not holds(pid, int(task)):
                 return False
     return True
 

@@ -108,12 +108,24 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def is_stopped(pid: int, task: int) -> bool:
-    """Has this thread stopped or ended? The state is the field after the last ')' of proc_pid_stat(5).
+    """Has this thread stopped or ended? Raises FileNotFoundError or ProcessLookupError when it is gone."""
+    return _state(pid, task) in b"tTZX"
+
+
+def is_off_core(pid: int, task: int) -> bool:
+    """Has this stopped thread left its core as well? Marked as stopped, it tells its parent first, and on a busy
+    machine that may take milliseconds. False also where the kernel does not show it to us (proc_pid_wchan(5)).
 
     Raises FileNotFoundError or ProcessLookupError when it is gone.
     """
+    with open(f"/proc/{pid}/task/{task}/wchan", "rb") as file:  # noqa: PTH123 - called in a tight loop
+        return file.read(2) != b"0" or _state(pid, task) in b"ZX"
+
+
+def _state(pid: int, task: int) -> bytes:
+    """The letter after the last ')' of proc_pid_stat(5)."""
     with open(f"/proc/{pid}/task/{task}/stat", "rb") as file:  # noqa: PTH123 - called in a tight loop
-        return file.read(512).rpartition(b")")[2][1:2] in b"TtZX"
+        return file.read(512).rpartition(b")")[2][1:2]
 
 
 def beside(tier: Tier) -> Tier:

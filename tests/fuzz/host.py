@@ -70,7 +70,7 @@ def _guest(pid: int, status: int | None) -> tuple[Guest, socket.socket, int]:
     guest._process, guest._channel, guest._printed = _Launched(status), ours, read_end  # type: ignore[assignment]
     guest.pid, guest.addresses = pid, (0, 0)
     guest._greeted, guest._cpu_at_call_s, guest._cpu_when_stopped_ns = False, 0.0, 0
-    guest._group, guest._scratch = None, None
+    guest._group, guest._scratch, guest._shows_cores = None, None, True
     return guest, theirs, write_end
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.runner import invoke, runtime
+from grader.runner import host, invoke, runtime
 from grader.runner.channel import Call
 from grader.runner.host import Guest, GuestFailed
 from grader.runner.invoke import Invocation
@@ -81,17 +80,41 @@ def test_a_guest_that_ran_while_it_was_stopped_is_found_out(hostile: Guest, act)
     assert failed.value.kind == "forged"
 
 
-def test_what_a_thread_uses_until_it_has_left_its_core_is_not_held_against_it(
+class StillOnItsCore:
+    """A guest that is marked as stopped and leaves its core at the third look, or is never seen to leave it."""
+
+    def __init__(self, guest: Guest, monkeypatch, looks: float) -> None:
+        self.looks, self.left, self.clock = looks, 0, guest.cpu_ns
+        monkeypatch.setattr(host, "is_off_core", self.is_off_core)
+        monkeypatch.setattr(guest, "cpu_ns", self.cpu_ns)
+
+    def is_off_core(self, pid: int, task: int) -> bool:
+        self.left += 1
+        return self.left >= self.looks
+
+    def cpu_ns(self) -> int:
+        """The kernel adds what it has used since the last tick when it leaves."""
+        return self.clock() + (8_000_000 if self.left >= self.looks else 0)
+
+
+def test_what_a_guest_uses_until_it_has_left_its_core_is_not_held_against_it(
     hostile, act, monkeypatch
 ) -> None:
-    act(hostile, SPIN_BEHIND)
-    late_ns = itertools.chain((0, 2_000_000), itertools.repeat(4_000_000))
-    real = hostile.cpu_ns
-    monkeypatch.setattr(
-        hostile, "cpu_ns", lambda: real() + next(late_ns)
-    )  # the hypervisor had taken the core
-    hostile.freeze()
     act(hostile, NO_MORE)
+    late = StillOnItsCore(hostile, monkeypatch, looks=3)
+    hostile.freeze()
+    assert late.left == 3
+    act(hostile, NO_MORE)
+
+
+def test_where_cores_are_not_shown_a_few_ticks_are_not_held_against_it(hostile, act, monkeypatch) -> None:
+    act(hostile, NO_MORE)
+    late = StillOnItsCore(hostile, monkeypatch, looks=float("inf"))
+    hostile.freeze()
+    looked = late.left
+    late.looks = looked  # it leaves now
+    act(hostile, NO_MORE)
+    assert late.left == looked, "what is not shown is not asked for again"
 
 
 def test_a_hang_says_how_much_it_worked(hostile_spec, tier, act) -> None:
