@@ -81,40 +81,40 @@ def test_a_guest_that_ran_while_it_was_stopped_is_found_out(hostile: Guest, act)
 
 
 class StillOnItsCore:
-    """A guest that is marked as stopped and leaves its core at the third look, or is never seen to leave it."""
+    """A guest that is marked as stopped, and seen to leave its core at the look of this number."""
 
-    def __init__(self, guest: Guest, monkeypatch, looks: float) -> None:
-        self.looks, self.left, self.clock = looks, 0, guest.cpu_ns
+    def __init__(self, guest: Guest, monkeypatch, at: float) -> None:
+        self.at, self.looks, self.clock = at, 0, guest.cpu_ns
         monkeypatch.setattr(host, "is_off_core", self.is_off_core)
         monkeypatch.setattr(guest, "cpu_ns", self.cpu_ns)
 
     def is_off_core(self, pid: int, task: int) -> bool:
-        self.left += 1
-        return self.left >= self.looks
+        self.looks += 1
+        return self.looks >= self.at
 
     def cpu_ns(self) -> int:
         """The kernel adds what it has used since the last tick when it leaves."""
-        return self.clock() + (8_000_000 if self.left >= self.looks else 0)
+        return self.clock() + (8_000_000 if self.looks >= self.at else 0)
 
 
 def test_what_a_guest_uses_until_it_has_left_its_core_is_not_held_against_it(
     hostile, act, monkeypatch
 ) -> None:
     act(hostile, NO_MORE)
-    late = StillOnItsCore(hostile, monkeypatch, looks=3)
+    late = StillOnItsCore(hostile, monkeypatch, at=3)
     hostile.freeze()
-    assert late.left == 3
+    assert late.looks == 3
     act(hostile, NO_MORE)
 
 
 def test_where_cores_are_not_shown_a_few_ticks_are_not_held_against_it(hostile, act, monkeypatch) -> None:
     act(hostile, NO_MORE)
-    late = StillOnItsCore(hostile, monkeypatch, looks=float("inf"))
+    late = StillOnItsCore(hostile, monkeypatch, at=float("inf"))
     hostile.freeze()
-    looked = late.left
-    late.looks = looked  # it leaves now
+    looked = late.looks
+    late.at = looked  # it leaves now
     act(hostile, NO_MORE)
-    assert late.left == looked, "what is not shown is not asked for again"
+    assert late.looks == looked, "what is not shown is not asked for again"
 
 
 def test_a_hang_says_how_much_it_worked(hostile_spec, tier, act) -> None:

@@ -115,7 +115,7 @@ class TestWhatItFinds:
         assert does("run", "./a", files=files).status == 127
 
     def test_nothing_that_an_earlier_run_wanted_to_remember(self, does: Does) -> None:
-        for place in ("b", "/tmp/b", "/dev/shm/b", "/tmp/work/b"):
+        for place in ("b", "/tmp/b", "/dev/shm/b", f"{FOLDER}/b"):
             assert [does("remember", place).stdout for _ in range(2)] == [b"new", b"new"], place
 
     def test_the_programs_of_the_lab_and_no_shell(self, does: Does, furnished) -> None:
