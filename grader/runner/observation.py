@@ -24,6 +24,8 @@ _ATTACH_S = 10.0
 _MAX_LOG = 64 << 20
 MARK = "getppid"
 """The system call that `guest_mark` makes; nobody else has a reason to."""
+_LINE = re.compile(r"^(?P<thread>\d{1,9})\s+(?:(?P<name>\w+)\(|<\.\.\. )(?P<rest>.*)$", re.MULTILINE)
+_CUT_SHORT = re.compile(r" = \? ERESTART(?:SYS|NOINTR|NOHAND) \([^()]*\)$")
 
 
 class Unobservable(Exception):
@@ -123,11 +125,8 @@ def tracing(pid: int) -> Iterator[Traced]:
 
 
 def count(log: str) -> collections.Counter[str]:
-    """Calls by name between the first and the last MARK of a log of `strace -f -o`. Pure.
-
-    A line begins with the thread; a call that another thread interrupts is 'unfinished' first and 'resumed' later.
-    """
-    names = re.findall(r"^\d+\s+(\w+)\(", log, re.MULTILINE)
+    """Calls by name between the first and the last MARK of a log of `strace -f -o`. Pure."""
+    names = [name for _, name in _calls(log)]
     marks = [index for index, name in enumerate(names) if name == MARK]
     between = names[marks[0] + 1 : marks[-1]] if len(marks) > 1 else []
     return collections.Counter(name for name in between if name != MARK)
@@ -138,8 +137,7 @@ def by_process(log: str) -> dict[int, collections.Counter[str]]:
     in the order in which they appeared. Pure."""
     found: dict[int, collections.Counter[str]] = {}
     done: set[int] = set()
-    for text, name in re.findall(r"^(\d+)\s+(\w+)\(", log, re.MULTILINE):
-        pid = int(text)
+    for pid, name in _calls(log):
         if name == "execve" and pid in found:
             done.add(pid)
         elif name == "execve":
@@ -147,6 +145,24 @@ def by_process(log: str) -> dict[int, collections.Counter[str]]:
         elif pid in found and pid not in done:
             found[pid][name] += 1
     return found
+
+
+def _calls(log: str) -> list[tuple[int, str]]:
+    """The thread and the name of every call, in the order in which they began.
+
+    A call that another thread interrupts is 'unfinished' first and 'resumed' later. One that a signal cuts short is
+    begun again by the kernel and counts once: a tracer makes signals arrive that would have been ignored.
+    """
+    calls: list[tuple[int, str] | None] = []
+    latest: dict[int, int] = {}
+    for line in _LINE.finditer(log):
+        thread, name = int(line["thread"]), line["name"]
+        if name:
+            latest[thread] = len(calls)
+            calls.append((thread, name))
+        if thread in latest and _CUT_SHORT.search(line["rest"]):
+            calls[latest[thread]] = None
+    return [call for call in calls if call is not None]
 
 
 def _wait_until_attached(tracer: subprocess.Popen[bytes]) -> None:

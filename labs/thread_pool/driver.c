@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -21,7 +22,7 @@
 
 enum { PATIENCE_MS = 2000, MAX_PRODUCERS = 64 };
 
-/* ---- time and gates ---- */
+/* ---- time ---- */
 
 static uint64_t now_us(void)
 {
@@ -48,6 +49,42 @@ static bool reaches(atomic_long *counter, long wanted)
     }
     return true;
 }
+
+/* ---- what the kernel knows: proc_pid_stat(5) ---- */
+
+/* Where a field, 3 or higher, begins in `text`, which the file is read into; NULL if it is not there. */
+static const char *stat_field(const char *path, int field, char *text, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    ssize_t length = read(fd, text, size - 1);
+    close(fd);
+    if (length <= 0)
+        return NULL;
+    text[length] = '\0';
+    const char *at = strrchr(text, ')'); /* the name before it may hold anything */
+    for (int i = 2; at != NULL && i < field; i++)
+        at = strchr(at + 1, ' ');
+    return at != NULL ? at + 1 : NULL;
+}
+
+/* Wait until a thread sleeps, for at most PATIENCE_MS: some waiters never do. One look is not enough, since threads that
+ * take a lock sleep for a moment, too. */
+static void falls_asleep(atomic_long *thread)
+{
+    enum { LOOKS = 5 };
+    char path[64], text[512];
+    uint64_t deadline = now_us() + PATIENCE_MS * 1000u;
+    reaches(thread, 1);
+    snprintf(path, sizeof path, "/proc/self/task/%ld/stat", atomic_load(thread));
+    for (int seen = 0; seen < LOOKS && now_us() < deadline; sleep_us(200)) {
+        const char *state = stat_field(path, 3, text, sizeof text);
+        seen = state != NULL && *state == 'S' ? seen + 1 : 0;
+    }
+}
+
+/* ---- gates ---- */
 
 /* Tasks that hold their worker until the gate opens. `inside` counts those that have begun, `left` those that ended. */
 typedef struct {
@@ -248,18 +285,11 @@ int drive_loops(uint32_t nthreads, size_t each, size_t grain, size_t count, driv
 
 /* ---- scenes: life ---- */
 
-/* Threads of this process: field 20 of proc_pid_stat(5). */
+/* Threads of this process. */
 static int64_t living_threads(void)
 {
-    char text[512] = "";
-    int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    ssize_t length = read(fd, text, sizeof text - 1);
-    close(fd);
-    const char *at = length > 0 ? strrchr(text, ')') : NULL;
-    for (int field = 2; at != NULL && field < 20; field++)
-        at = strchr(at + 1, ' ');
+    char text[512];
+    const char *at = stat_field("/proc/self/stat", 20, text, sizeof text);
     return at != NULL ? strtol(at, NULL, 10) : 0;
 }
 
@@ -851,28 +881,41 @@ int drive_nested(uint32_t nthreads, int from_task, size_t outer, size_t inner, u
 typedef struct {
     loop_watch watch;
     size_t count;
+    atomic_long caller; /* the number of the thread that calls it */
+    atomic_bool begun;
     atomic_long returned, answer;
 } lonely_loop;
 
-/* Slow enough for its caller to fall asleep. */
+/* The first range waits until the loop's caller sleeps, unless it works itself. */
 static void slow_range(size_t from, size_t to, void *ctx)
 {
+    lonely_loop *me = ctx;
+    if (gettid() != atomic_load(&me->caller) && !atomic_exchange(&me->begun, true))
+        falls_asleep(&me->caller);
     sleep_us(100);
-    watch_range(from, to, ctx);
+    watch_range(from, to, &me->watch);
 }
 
 static void *run_loop(void *arg)
 {
     lonely_loop *me = arg;
     thread_number = DRIVE_OURS;
-    atomic_store(&me->answer, tpool_parallel_for(me->watch.pool, 0, me->count, 1, slow_range, &me->watch));
+    atomic_store(&me->caller, gettid());
+    atomic_store(&me->answer, tpool_parallel_for(me->watch.pool, 0, me->count, 1, slow_range, me));
     atomic_store(&me->returned, 1);
     return NULL;
 }
 
+typedef struct {
+    tpool *pool;
+    atomic_long thread; /* its number, once it runs */
+} pool_waiter;
+
 static void *wait_for_pool(void *arg)
 {
-    (void)tpool_wait(arg);
+    pool_waiter *me = arg;
+    atomic_store(&me->thread, gettid());
+    (void)tpool_wait(me->pool);
     return NULL;
 }
 
@@ -885,10 +928,11 @@ int drive_beside(uint32_t nthreads, size_t count, uint32_t *hits, int64_t *seen)
     gate g = {0};
     error = hold(p, 1, &g);
     lonely_loop loop = {.watch = {.pool = p, .hi = count, .hits = hits}, .count = count};
+    pool_waiter first = {.pool = p};
     pthread_t thread, waiter;
-    if (pthread_create(&waiter, NULL, wait_for_pool, p) != 0)
+    if (pthread_create(&waiter, NULL, wait_for_pool, &first) != 0)
         abort();
-    sleep_us(2000);
+    falls_asleep(&first.thread); /* so that it stands before the loop's caller in whatever line they wait */
     if (pthread_create(&thread, NULL, run_loop, &loop) != 0)
         abort();
     seen[1] = reaches(&loop.returned, 1);

@@ -78,6 +78,25 @@ def test_calls_are_counted_for_every_program_that_is_executed() -> None:
     assert observation.by_process(log) == {8: {"brk": 2, "wait4": 1}, 9: {"brk": 1}}
 
 
+def test_a_call_that_the_kernel_begins_again_counts_once() -> None:
+    """Under a tracer the end of a child interrupts its parent, also one that ignores it, and the call is restarted."""
+    log = (
+        "71 getppid() = 0\n"
+        "71 vfork( <unfinished ...>\n"
+        "72 +++ exited with 1 +++\n"
+        "71 <... vfork resumed>) = ? ERESTARTNOINTR (To be restarted)\n"
+        "71 vfork( <unfinished ...>\n"
+        "71 <... vfork resumed>) = 73\n"
+        "71 wait4(-1, NULL, 0, NULL) = ? ERESTARTSYS (To be restarted if SA_RESTART is set)\n"
+        "71 wait4(-1, NULL, 0, NULL) = 73\n"
+        '71 openat(AT_FDCWD, " = ? ERESTARTNOINTR (To be restarted)", O_RDONLY) = 5\n'
+        "71 getppid() = 0\n"
+    )
+    assert observation.count(log) == {"vfork": 1, "wait4": 1, "openat": 1}
+    program = '71 execve(""..., [...], ...) = 0\n' + log
+    assert observation.by_process(program) == {71: {"getppid": 2, "vfork": 1, "wait4": 1, "openat": 1}}
+
+
 @needs("strace")
 def test_the_calls_of_a_stopped_guest_are_traced(honest) -> None:
     honest.wait_until_ready()
