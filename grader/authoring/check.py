@@ -22,6 +22,8 @@ NO_TIER = "none"
 LACKS = "needs "
 """How the reason begins when a test is not judged for want of something, not because the machine is noisy."""
 _ROUNDING = 1e-6
+_SHOWN = 200
+"""So much of a case is enough to recognise it; the result document in reports/ has all of it."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def problems_of(candidate: Candidate, result: Result, quick: bool = False) -> It
             for test in result.tests
             if test.status == "failed" or (_short(test) and test.id not in timed)
         ]
-        yield from (f"loses points in '{test.name}': {test.message}" for test in lost)
+        yield from (_loss(test, result) for test in lost)
     if candidate.kind == "rung" and not waiting:
         yield from _tier_problems(candidate.tiers, result)
     if candidate.kind == "mutant" and not failed and not waiting.intersection(candidate.caught_by):
@@ -189,6 +191,17 @@ def failed_tests(result: Result) -> frozenset[str]:
 def function_name(test: TestResult) -> str:
     """'test_hidden.py::test_skinny[row]' -> 'test_skinny'; the build has no function."""
     return test.id.rpartition("::")[2].partition("[")[0]
+
+
+def _loss(test: TestResult, result: Result) -> str:
+    """Which points the solution loses, with what is needed to see it again."""
+    said = f"loses points in '{test.name}': {test.message}"
+    if not test.failure:
+        return said
+    shown = {"case": test.failure.case, "expected": test.failure.expected, "got": test.failure.got}
+    details = [f"{name} {value[:_SHOWN]!r}" for name, value in shown.items() if value]
+    seeds = [f"seed {seed}" for name, seed in result.seeds.items() if name == "run"]
+    return "; ".join(filter(None, [said, ", ".join(details), *(seeds if details else [])]))
 
 
 def _short(test: TestResult) -> bool:

@@ -256,7 +256,7 @@ def test_variables(agree):
 
 @points(0.5)
 def test_comments_and_blanks(agree):
-    """Comments, empty lines, blanks and tabs mean nothing."""
+    """Comments, empty lines, blanks and tabs mean nothing; nor does a line that goes on when no other comes."""
     agree(
         *lines(
             r"""
@@ -272,6 +272,10 @@ def test_comments_and_blanks(agree):
         "\n\n",
         "\t args\ta\t",
         "  # c\n args",
+        "args a \\\n",
+        "args a \\\n\\\n\\\n",
+        "\\\n\\\n",
+        "args a; args b\\\n\\\n c",
     )
 
 

@@ -52,6 +52,17 @@ def test_a_solution_that_loses_a_point_is_named_with_its_test() -> None:
     assert "loses points in 'test_a'" in complaints(solution, graded("test_a"))
 
 
+def test_what_the_solution_loses_points_for_can_be_run_again() -> None:
+    """A generated case may not come again for a year: the complaint says the case, and the seed that draws it."""
+    failure = Failure(summary="another output", case="a \\\n", expected="[a]\n", got="x" * 999)
+    lost = sample.test("drawn", "correctness", "failed", message="another output", failure=failure)
+    document = sample.result([lost])
+    (said,) = problems_of(Candidate("solution", "solution", HERE), document)
+    assert r"loses points in 'drawn': another output; case 'a \\\n', expected '[a]\n', got 'xxx" in said
+    assert said.endswith(f"; seed {document.seeds['run']}")
+    assert len(said) < 700
+
+
 def test_on_a_busy_machine_a_solution_may_miss_the_top_tier_and_nothing_else() -> None:
     solution = Candidate("solution", "solution", HERE)
     slow = sample.test("fast", "performance", points=1, of=2, id="test_performance.py::test_fast")

@@ -129,7 +129,7 @@ static int run_source(struct source *s)
         const bool ended = command.length == before;
         if (ended && !more)
             break;
-        if (ended && command.length >= 2 && memcmp(command.at + command.length - 2, "\\\n", 2) == 0)
+        while (ended && command.length >= 2 && memcmp(command.at + command.length - 2, "\\\n", 2) == 0)
             command.length -= 2; /* a line that was to go on, and nothing came */
         msh_list *list;
         int error = msh_parse(command.at, command.length, &list, why, sizeof why);
