@@ -63,11 +63,16 @@ class NotOfficial(RuntimeError):
     """This machine cannot isolate student code well enough for an official grade."""
 
 
+class UnknownTest(LookupError):
+    """None of the lab's tests has a name that was asked for."""
+
+
 def grade(lab: Lab, folder: Path, options: Options, listener: Listener) -> Graded:
     """Grade the submission in `folder`.
 
     Never raises for what a submission does. Raises NotOfficial for an official run on a machine whose sandbox is of
-    tier D, RuntimeError when the grader itself cannot work (no compiler, no Python headers).
+    tier D, UnknownTest when `options.only` names nothing, RuntimeError when the grader itself cannot work (no compiler,
+    no Python headers).
     """
     started, clock = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
     build.compiler()
@@ -148,6 +153,11 @@ def _judge(
         if plugin.unloadable:
             raise RuntimeError(
                 f"the tests of {lab.id} cannot be loaded, whoever hands in: {'; '.join(plugin.unloadable)}"
+            )
+        if options.only and not plugin.expected and not plugin.notes:  # a note: tests of a file were left out
+            names = " or ".join(map(repr, options.only))
+            raise UnknownTest(
+                f"no test of {lab.id} is called {names}; the report of a full run lists the names"
             )
         if len(plugin.tests) < plugin.expected or status in _BROKEN:
             raise RuntimeError(f"the tests of {lab.id} stopped before their end: {told.getvalue()[-800:]}")

@@ -157,6 +157,13 @@ def test_an_unknown_test_is_a_mistake_in_the_command(lab, tmp_path):
     assert not (lab.root / "reports").exists()
 
 
+def test_an_unknown_test_is_told_also_when_something_else_is_remarked(lab, tmp_path):
+    (tmp_path / "anna" / "notes.txt").write_text("not handed in, and the report says so")
+    answer = grade(lab, "-s", tmp_path / "anna", "--test", "smal numbers")
+    assert answer.exit_code == BAD_COMMAND
+    assert "no test of steps is called 'smal numbers'" in answer.stderr
+
+
 def test_a_test_file_that_cannot_be_loaded_is_not_an_unknown_test(lab, tmp_path):
     (lab.folder / "test_public.py").write_text("import nonsense_that_is_not_there\n")
     answer = grade(lab, "-s", tmp_path / "anna", "--test", "small numbers")
