@@ -154,13 +154,13 @@ def _judge(
             raise RuntimeError(
                 f"the tests of {lab.id} cannot be loaded, whoever hands in: {'; '.join(plugin.unloadable)}"
             )
+        if len(plugin.tests) < plugin.expected or status in _BROKEN:
+            raise RuntimeError(f"the tests of {lab.id} stopped before their end: {told.getvalue()[-800:]}")
         if options.only and not plugin.expected and not plugin.notes:  # a note: tests of a file were left out
             names = " or ".join(map(repr, options.only))
             raise UnknownTest(
                 f"no test of {lab.id} is called {names}; the report of a full run lists the names"
             )
-        if len(plugin.tests) < plugin.expected or status in _BROKEN:
-            raise RuntimeError(f"the tests of {lab.id} stopped before their end: {told.getvalue()[-800:]}")
         plugin.tests[:0] = _build_verdict(subject)
         return plugin, recorded.read_text() if recorded.exists() and plugin.duels else ""
     finally:

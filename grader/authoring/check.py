@@ -199,9 +199,8 @@ def _loss(test: TestResult, result: Result) -> str:
     if not test.failure:
         return said
     shown = {"case": test.failure.case, "expected": test.failure.expected, "got": test.failure.got}
-    details = [f"{name} {value[:_SHOWN]!r}" for name, value in shown.items() if value]
-    seeds = [f"seed {seed}" for name, seed in result.seeds.items() if name == "run"]
-    return "; ".join(filter(None, [said, ", ".join(details), *(seeds if details else [])]))
+    details = ", ".join(f"{name} {value[:_SHOWN]!r}" for name, value in shown.items() if value)
+    return f"{said}; {details}; seed {result.seeds['run']}" if details else said
 
 
 def _short(test: TestResult) -> bool:

@@ -164,6 +164,13 @@ def test_an_unknown_test_is_told_also_when_something_else_is_remarked(lab, tmp_p
     assert "no test of steps is called 'smal numbers'" in answer.stderr
 
 
+def test_a_lab_whose_conftest_cannot_be_loaded_is_not_an_unknown_test(lab, tmp_path):
+    (lab.folder / "conftest.py").write_text("import nonsense_that_is_not_there\n")
+    answer = grade(lab, "-s", tmp_path / "anna", "--test", "small numbers")
+    assert answer.exit_code == CANNOT_WORK
+    assert "is called" not in answer.stderr
+
+
 def test_a_test_file_that_cannot_be_loaded_is_not_an_unknown_test(lab, tmp_path):
     (lab.folder / "test_public.py").write_text("import nonsense_that_is_not_there\n")
     answer = grade(lab, "-s", tmp_path / "anna", "--test", "small numbers")
