@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from grader.grading import Graded
+from grader.grading import Graded, UnknownTest
 from grader.result import Result, TestResult
 from tests.conftest import needs
 from tests.testing import steps
@@ -332,12 +332,16 @@ NAMES = """
         ("skinny", ["skinny"]),
         ("SKINNY", ["skinny"]),
         ("capitals", ["Capitals"]),
-        ("shapes", []),
-        ("", []),
     ],
 )
 def test_a_test_is_chosen_by_its_shown_name_or_its_function(run, wanted, names):
     assert list(verdicts(run(NAMES, only=(wanted,)))) == names
+
+
+@pytest.mark.parametrize("wanted", ["shapes", ""])
+def test_a_part_of_a_name_is_no_name(run, wanted):
+    with pytest.raises(UnknownTest, match=f"called '{wanted}'"):
+        run(NAMES, only=(wanted,))
 
 
 def test_performance_can_be_left_out(run):
