@@ -69,8 +69,8 @@ static const char *stat_field(const char *path, int field, char *text, size_t si
     return at != NULL ? at + 1 : NULL;
 }
 
-/* Wait until a thread sleeps, for at most PATIENCE_MS: some waiters never do. One look is not enough, since threads that
- * take a lock sleep for a moment, too. */
+/* Wait until a thread sleeps or has ended, for at most PATIENCE_MS: some waiters never do. One look is not enough, since
+ * threads that take a lock sleep for a moment, too. */
 static void falls_asleep(atomic_long *thread)
 {
     enum { LOOKS = 5 };
@@ -80,7 +80,9 @@ static void falls_asleep(atomic_long *thread)
     snprintf(path, sizeof path, "/proc/self/task/%ld/stat", atomic_load(thread));
     for (int seen = 0; seen < LOOKS && now_us() < deadline; sleep_us(200)) {
         const char *state = stat_field(path, 3, text, sizeof text);
-        seen = state != NULL && *state == 'S' ? seen + 1 : 0;
+        if (state == NULL)
+            return;
+        seen = *state == 'S' ? seen + 1 : 0;
     }
 }
 
@@ -617,14 +619,15 @@ int drive_sleepers(uint32_t nthreads, size_t grain, size_t count, const uint32_t
 typedef struct {
     tpool *pool;
     atomic_long *counter;
-    atomic_long begun, back, answer;
+    atomic_long thread; /* its number, once it runs */
+    atomic_long back, answer;
 } blocked_producer;
 
 static void *block(void *arg)
 {
     blocked_producer *me = arg;
     thread_number = DRIVE_OURS;
-    atomic_store(&me->begun, 1);
+    atomic_store(&me->thread, gettid());
     atomic_store(&me->answer, tpool_submit(me->pool, count_up, me->counter));
     atomic_store(&me->back, 1);
     return NULL;
@@ -648,7 +651,7 @@ int drive_full(uint32_t cap, int64_t *seen)
     pthread_t thread;
     if (pthread_create(&thread, NULL, block, &late) != 0)
         abort();
-    reaches(&late.begun, 1);
+    reaches(&late.thread, 1);
     for (int i = 0; i < 30; i++) {
         sleep_us(1000);
         int64_t pending = (int64_t)tpool_pending(p);
@@ -698,9 +701,9 @@ int drive_full_shutdown(uint32_t cap, uint32_t producers, int drain, int64_t *se
         all[i] = (blocked_producer){.pool = p, .counter = &ran};
         if (pthread_create(&threads[i], NULL, block, &all[i]) != 0)
             abort();
-        reaches(&all[i].begun, 1);
     }
-    sleep_us(5000);
+    for (uint32_t i = 0; i < producers; i++)
+        falls_asleep(&all[i].thread);
     closer c = {.pool = p, .drain = drain, .held = &g};
     pthread_t thread;
     if (pthread_create(&thread, NULL, close_pool, &c) != 0)
