@@ -266,11 +266,16 @@ START_A_THREAD = """\
 
 
 def test_work_that_goes_on_after_returning_gains_nothing(corner, rng):
-    """Stopped with the process, it is not done; and what it still does before that is counted."""
+    """Stopped with the process, it is not done; what it still does before that is counted. And when the next inputs are
+    written, the memory of the last ones is closed.
+    """
     cheat = corner(source(0.0, AFTERWARDS, START_A_THREAD + "    pthread_detach(thread);\n"))
     try:
         outcome = fight(cheat.side, corner(source()).side, [case(warm_up=False)], rules(), rng)
     except WrongResult:
+        return
+    except GuestFailed as failed:
+        assert failed.kind == "crashed"
         return
     assert outcome.ratio == pytest.approx(0.5, rel=0.25)
 
