@@ -21,7 +21,7 @@ import pytest
 import pytest_benchmark.plugin
 
 import grader
-from grader import cache, scoring
+from grader import cache, cc, scoring
 from grader.lab import Lab
 from grader.result import Failure, Machine, Result, Sandbox, TestResult
 from grader.sandbox import gpu
@@ -32,7 +32,7 @@ from grader.testing.checks import NotJudged
 from grader.testing.plugin import GradingPlugin, Listener
 from grader.testing.subject import Subject
 from grader.timing import fitness
-from grader.toolchain import build, nvcc
+from grader.toolchain import nvcc, recipe
 from grader.toolchain.build import BuildFailed
 
 Mode = Literal["practice", "official"]
@@ -75,7 +75,7 @@ def grade(lab: Lab, folder: Path, options: Options, listener: Listener) -> Grade
     no Python headers).
     """
     started, clock = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
-    build.compiler()
+    cc.find()
     tier = best_tier(options.slot)
     if options.mode == "official" and tier.name == "D":
         raise NotOfficial(
@@ -299,15 +299,15 @@ def _toolchain(lab: Lab, duels: list[Any]) -> dict[str, str]:
 
 def _compiler(lab: Lab) -> str:
     if lab.language == "c":
-        return build.compiler()
+        return cc.find().version
     try:
-        return f"{nvcc.find().version}, {build.compiler()}"
+        return f"{nvcc.find().version}, {cc.find().version}"
     except nvcc.Missing:
-        return build.compiler()
+        return cc.find().version
 
 
 def _common_flags(lab: Lab) -> tuple[str, ...]:
-    return (*nvcc.FLAGS, f"-arch={nvcc.architecture()}") if lab.language == "cuda" else build.COMMON_FLAGS
+    return (*nvcc.FLAGS, f"-arch={nvcc.architecture()}") if lab.language == "cuda" else recipe.COMMON_FLAGS
 
 
 @functools.lru_cache(maxsize=1)

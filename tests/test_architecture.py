@@ -12,7 +12,7 @@ import grader
 
 PACKAGE = Path(grader.__file__).parent
 HOUSE = (
-    {"result", "cache"},
+    {"result", "cache", "cc"},
     {"contract"},
     {"lab", "scoring"},
     {"submission", "history", "hints"},

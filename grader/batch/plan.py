@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader import cache
+from grader import cache, cc
 from grader.batch.intake import Found
 from grader.batch.orders import Order, Terms
 from grader.batch.store import Handed, Pieces
@@ -14,7 +14,6 @@ from grader.grading import grader_digest
 from grader.lab import Lab
 from grader.submission import Refused, take
 from grader.timing import fitness
-from grader.toolchain import build
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Place:
 def here() -> Place:
     """This machine. Raises RuntimeError when it has no compiler."""
     info = fitness.cpu_info()
-    return Place(build.compiler(), f"{info.name}, {info.cores} cores")
+    return Place(cc.find().version, f"{info.name}, {info.cores} cores")
 
 
 def jobs(

@@ -26,7 +26,7 @@ import _cffi_backend  # noqa: F401 - what a lab's module needs, and its tests
 import numpy.random  # noqa: F401
 import pytest
 
-from grader import grading
+from grader import cc, grading
 from grader.batch import machine
 from grader.batch.orders import Order
 from grader.grading import Options
@@ -34,7 +34,7 @@ from grader.lab import Lab, load_lab
 from grader.result import TestResult
 from grader.runner import runtime
 from grader.sandbox.probe import best_tier
-from grader.toolchain import build, module
+from grader.toolchain import module
 
 WAITING = "waiting for the machine"
 """What a worker says while others are timed: the only state that may last for any time."""
@@ -92,7 +92,7 @@ def serve(orders: IO[str], events: IO[str]) -> None:
 
 def _warm_up() -> None:
     """Do once what every fork would do: find the compiler, hash the grader, load pytest's plugins (0.15 s)."""
-    build.compiler()
+    cc.find()
     grading.grader_digest()
     with tempfile.TemporaryDirectory() as empty, contextlib.redirect_stdout(io.StringIO()):
         folders = (f"--rootdir={empty}", f"--benchmark-storage=file://{empty}", empty)

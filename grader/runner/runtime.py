@@ -15,11 +15,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader import cache
+from grader import cache, cc
 
 _SOURCES = Path(__file__).parent
 _GUEST = _SOURCES / "guest.py"
-_SANITIZERS = ("libasan.so", "libubsan.so", "libtsan.so")
+_SANITIZERS = (
+    *("libasan.so", "libubsan.so", "libtsan.so"),
+    *(f"libclang_rt.{name}{arch}.so" for name in ("asan", "tsan") for arch in ("-x86_64", "")),
+)
 _ALWAYS = ("libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libgcc_s.so.1", "libstdc++.so.6")
 _SYSTEM = ("/usr/", "/lib/", "/lib64/")
 
@@ -61,12 +64,11 @@ def prepare() -> Runtime:
     name = cache.key(cache.stamp([interpreter, backend, _GUEST]), sys.version)
     folder = cache.fetch("runtime", name, lambda place: _copy(place, interpreter, backend))
     system = [Path(line) for line in json.loads((folder / "system.json").read_text())]
-    sanitizers = {name: _compiler_library(name) for name in _SANITIZERS}
-    found = {name: path for name, path in sanitizers.items() if path is not None}
+    found = {name: path for name in _SANITIZERS if (path := cc.library(name)) is not None}
     preload = {
-        variant: str(found[library])
-        for variant, library in (("asan", "libasan.so"), ("tsan", "libtsan.so"))
-        if library in found
+        variant: str(path)
+        for variant in ("asan", "tsan")
+        if (path := next((path for name, path in found.items() if variant in name), None))
     }
     names = {name for path in found.values() for name in _names_of(path)}
     usual = _named_libraries()
@@ -159,10 +161,3 @@ def _named_libraries() -> tuple[Path, ...]:
     text = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
     known = dict(re.findall(r"^\s*(\S+) \([^)]*x86-64[^)]*\) => (/\S+)", text, re.MULTILINE))
     return tuple(Path(known[name]) for name in _ALWAYS if name in known)
-
-
-@functools.lru_cache(maxsize=8)
-def _compiler_library(name: str) -> Path | None:
-    answer = subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=False)
-    path = Path(answer.stdout.strip())
-    return path.resolve() if path.is_absolute() and path.exists() else None

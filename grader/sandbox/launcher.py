@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader import cache
+from grader import cache, cc
 
 INCLUDES = Path(__file__).parent
 """Folder of `descendants.h`, which the server of programs uses too."""
@@ -39,11 +39,8 @@ def programs() -> Programs:
 
 def _compile(place: Path) -> None:
     for source in _SOURCES:
-        command = ["gcc", *_FLAGS, str(source), "-o", str(place / source.stem)]
-        try:
-            answer = subprocess.run(command, capture_output=True, text=True)
-        except FileNotFoundError as error:
-            raise RuntimeError("no gcc: apt-get install gcc libc6-dev") from error
+        command = [cc.find().program, *_FLAGS, str(source), "-o", str(place / source.stem)]
+        answer = subprocess.run(command, capture_output=True, text=True)
         if answer.returncode != 0:
             raise RuntimeError(
                 f"{source.name} does not compile; is the C library's archive installed "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grader.toolchain.build import Variant
+from grader.toolchain.recipe import Variant
 
 MARKS = {
     "points(n)": "what the test is worth; parametrized cases share it equally",

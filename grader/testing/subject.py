@@ -37,9 +37,10 @@ from grader.testing.watching import Watcher
 from grader.timing.duel import Side
 from grader.toolchain import build, module, nvcc, reference, stacks
 from grader.toolchain import programs as furniture
-from grader.toolchain.build import Built, Variant
+from grader.toolchain.build import Built
 from grader.toolchain.interface import Interface
 from grader.toolchain.module import Module
+from grader.toolchain.recipe import Variant
 
 _PROBE_ITERATIONS = 2_000_000
 _PROBE_FLOPS = 192
@@ -85,7 +86,7 @@ class Subject:
         self.prefetch(variant)
         try:
             return self._builds[variant].result()
-        except nvcc.Missing as missing:
+        except (nvcc.Missing, build.CannotBuild) as missing:
             raise NotJudged(str(missing)) from missing
 
     @functools.cached_property

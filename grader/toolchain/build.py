@@ -9,39 +9,20 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 import shutil
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from grader import cache
 from grader.lab import Lab
 from grader.sandbox.confine import Tier, hand_over
-from grader.toolchain import diagnostics, module, nvcc, policy
+from grader.toolchain import diagnostics, module, nvcc, policy, probe, recipe
+from grader.toolchain.probe import CannotBuild as CannotBuild
+from grader.toolchain.recipe import Recipe, Variant
 from grader.toolchain.steps import Outcome, Step
 
-Variant = Literal["release", "asan", "tsan", "faults"]
-
-COMMON_FLAGS = ("-std=gnu11", "-fPIC", "-pthread", "-g", "-Wall", "-Wextra", "-Wbidi-chars=any")
-_WRAPPED = (
-    *("malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign", "free", "mmap", "munmap"),
-    "pthread_create",
-)
-_VARIANT_FLAGS: Mapping[Variant, tuple[str, ...]] = {
-    "release": (),
-    "asan": (
-        "-O1",
-        "-g",
-        "-fno-omit-frame-pointer",
-        "-fsanitize=address,undefined",
-        "-fno-sanitize-recover=all",
-    ),
-    "tsan": ("-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=thread"),
-    "faults": tuple(f"-Wl,--wrap={name}" for name in _WRAPPED),
-}
+_VERSION = "build 4"
 
 
 @dataclass(frozen=True)
@@ -66,40 +47,27 @@ class BuildFailed(Exception):
         self.detail = detail
 
 
-@functools.lru_cache(maxsize=1)
-def compiler() -> str:
-    """The compiler's own one-line name and version, e.g. 'gcc (Debian 12.2.0-14) 12.2.0'.
-
-    Raises RuntimeError when there is none.
-    """
-    try:
-        answer = subprocess.run(["gcc", "--version"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise RuntimeError("no C compiler: apt-get install gcc libc6-dev") from error
-    return answer.stdout.splitlines()[0]
-
-
 def build(tier: Tier, lab: Lab, files: Mapping[str, bytes], variant: Variant) -> Built:
     """Build one variant of a submission's `files`, or take it from the cache.
 
-    Raises BuildFailed with what the student should mend, and RuntimeError when the grader's own part fails.
+    Raises BuildFailed with what the student should mend, CannotBuild with what this machine's compiler cannot do,
+    whoever hands in, and RuntimeError when the grader's own part fails.
     """
-    flags = _flags(lab, variant)
+    if lab.language == "cuda":
+        _only_on_cpus(lab, variant)
+        making, asked = (
+            functools.partial(_compile_cuda, tier, lab, files, variant),
+            _cuda_identity(lab, variant),
+        )
+    else:
+        item = probe.settle(tier, lab, variant)
+        making, asked = functools.partial(_compile_c, tier, lab, files, item), item.identity
     parts = [piece for name in sorted(files) for piece in (name, files[name])]
-    glue = [path.read_bytes() for path in _staff_files(lab, variant)]
+    staff = [path.read_bytes() for path in recipe.staff_files(lab, variant)]
     if lab.main_path:
-        glue += [str(_program(lab, variant)).encode(), lab.main_path.read_bytes()]
-    recipe: list[cache.Piece] = [
-        "build 3",
-        compiler(),
-        *([nvcc.find().version, nvcc.architecture(), " ".join(nvcc.FLAGS)] if lab.language == "cuda" else []),
-        " ".join(flags),
-        " ".join(lab.build.libraries),
-        lab.header_path.read_bytes(),
-        module.FAULTS.read_bytes(),
-    ]
-    name = cache.key(*recipe, *glue, "|", *parts)
-    folder = cache.fetch("build", name, lambda place: _compile(place, tier, lab, files, variant, flags))
+        staff += [str(_program(lab, variant)).encode(), lab.main_path.read_bytes()]
+    name = cache.key(_VERSION, asked, module.FAULTS.read_bytes(), *staff, "|", *parts)
+    folder = cache.fetch("build", name, lambda place: _compile(place, tier, lab, files, variant, making))
     record = json.loads((folder / "build.json").read_text())
     if record["failure"]:
         raise BuildFailed(record["failure"]["summary"], record["failure"]["detail"])
@@ -109,19 +77,29 @@ def build(tier: Tier, lab: Lab, files: Mapping[str, bytes], variant: Variant) ->
     return Built(folder, variant, tuple(remarks), record["output"], program)
 
 
-def _flags(lab: Lab, variant: Variant) -> tuple[str, ...]:
-    """The flags of a variant. Raises RuntimeError for one that nvcc does not have."""
-    wrapped = _wraps(lab) if variant == "faults" else ()
-    if lab.language == "cuda" and variant not in ("release", "faults"):
+def _only_on_cpus(lab: Lab, variant: Variant) -> None:
+    """Raises RuntimeError for a variant that nvcc does not have."""
+    if variant not in ("release", "faults"):
         raise RuntimeError(
             f"{lab.id} is written in CUDA: it has no {variant} build, compute-sanitizer watches it"
         )
-    common = () if lab.language == "cuda" else COMMON_FLAGS
-    return (*common, *lab.build.flags, *_VARIANT_FLAGS[variant], *wrapped)
+
+
+def _cuda_identity(lab: Lab, variant: Variant) -> str:
+    """Everything that a CUDA build's commands depend on. Raises nvcc.Missing."""
+    compiler = nvcc.find()
+    commands = nvcc.compile_command(compiler, lab.build.flags, "", "", "")
+    return "\n".join(
+        [compiler.version, *nvcc.host(), *commands, *recipe.LINK, *recipe.wrapping(lab, variant)]
+    )
+
+
+Making = Callable[[Path], tuple[list[Outcome], list[Outcome]]]
+"""Compiles what lies in a scratch folder: the steps that make something, and those that only preprocess."""
 
 
 def _compile(
-    place: Path, tier: Tier, lab: Lab, files: Mapping[str, bytes], variant: Variant, flags: Sequence[str]
+    place: Path, tier: Tier, lab: Lab, files: Mapping[str, bytes], variant: Variant, making: Making
 ) -> None:
     """Fill `place` with the library and build.json, which also records a failure: the same files fail the same way."""
     prepared = module.for_submissions(lab)
@@ -129,11 +107,14 @@ def _compile(
     try:
         _lay_out(scratch, lab, files, variant, prepared)
         hand_over(tier, scratch)
-        making = _compile_cuda if lab.language == "cuda" else _compile_c
-        compiled, preprocessed = making(tier, lab, scratch, files, variant, flags)
+        compiled, preprocessed = making(scratch)
         for step in (*compiled, *preprocessed):
             if step.could_not_start:
                 raise RuntimeError(f"the sandbox could not start the compiler: {step.stderr.strip()[-400:]}")
+        if any(step.status not in (0, None) for step in compiled) and (
+            reason := probe.why_not(tier, lab, variant)
+        ):
+            raise CannotBuild(reason)
         failure = _judge(compiled[0], preprocessed, files, scratch / "src")
         for step in compiled[1:]:
             failure = failure or _judge(step, [], files, scratch / "src")
@@ -147,33 +128,33 @@ def _compile(
 
 
 def _compile_c(
-    tier: Tier, lab: Lab, scratch: Path, files: Mapping[str, bytes], variant: Variant, flags: Sequence[str]
+    tier: Tier, lab: Lab, files: Mapping[str, bytes], item: Recipe, scratch: Path
 ) -> tuple[list[Outcome], list[Outcome]]:
-    """Compile and link with gcc; beside it, the sources of the release variant as the preprocessor sees them."""
+    """Compile and link; beside it, the sources of the release variant as the preprocessor sees them."""
     sources = [name for name in sorted(files) if name.endswith(".c")]
-    staff = [f"../lab/{path.name}" for path in _staff_sources(lab, variant)]
-    objects = _prepared_objects(variant)
-    libraries = [f"-l{name}" for name in lab.build.libraries]
-    command = ["gcc", "-fdiagnostics-format=json", *flags, "-iquote", "../lab"]
-    link = ["-shared", *(f"-Wl,{option}" for option in _LINK), *libraries, "-o", f"../out/{module.LIBRARY}"]
-    steps = [Step(tier, lab, scratch, [*command, *sources, *staff, *objects, *link])]
-    program = _program(lab, variant)
+    staff = [f"../lab/{path.name}" for path in recipe.staff_sources(lab, item.variant)]
+    objects = _prepared_objects(item.variant)
+    commands = [item.library([*sources, *staff], objects)]
+    program = _program(lab, item.variant)
     if program and lab.main_path:
-        parts = [f"../lab/{lab.main_path.name}", *sources, *staff, *objects[1:], "-Wl,-z,noexecstack"]
-        steps.append(Step(tier, lab, scratch, [*command, *parts, *libraries, "-o", f"../out/{program}"]))
-    checked = sources if variant == "release" else []  # the other variants share its source
-    with_macros = [Step(tier, lab, scratch, _preprocess(flags, source)) for source in checked]
+        commands.append(
+            item.program(program, [f"../lab/{lab.main_path.name}", *sources, *staff], objects[1:])
+        )
+    mounts = item.compiler.mounts
+    steps = [Step(tier, lab, scratch, command, mounts) for command in commands]
+    checked = sources if item.variant == "release" else []  # the other variants share its source
+    with_macros = [Step(tier, lab, scratch, item.preprocessed(source), mounts) for source in checked]
     compiled = [step.finish(lab.limits.build_s) for step in steps]
     return compiled, [step.finish(lab.limits.build_s) for step in with_macros]
 
 
 def _compile_cuda(
-    tier: Tier, lab: Lab, scratch: Path, files: Mapping[str, bytes], variant: Variant, flags: Sequence[str]
+    tier: Tier, lab: Lab, files: Mapping[str, bytes], variant: Variant, scratch: Path
 ) -> tuple[list[Outcome], list[Outcome]]:
     """Compile with nvcc, the sources side by side, and link. The student's PTX stays in the folder `out`."""
     compiler = nvcc.find()
     own = [name for name in sorted(files) if name.endswith(".cu")]
-    staff = [f"../lab/{path.name}" for path in _staff_sources(lab, variant)]
+    staff = [f"../lab/{path.name}" for path in recipe.staff_sources(lab, variant)]
     steps, objects = [], []
     for number, source in enumerate((*own, *staff)):
         kept = scratch / (f"kept{number}" if source in staff else "out")
@@ -188,16 +169,12 @@ def _compile_cuda(
     said = "".join(nvcc.as_gcc_says_it(outcome.stderr) for outcome in outcomes[: len(own)])
     if failed:
         return [replace(failed, stderr=nvcc.as_gcc_says_it(failed.stderr))], []
-    wrapped = [flag.removeprefix("-Wl,") for flag in flags if flag.startswith("-Wl,--wrap=")]
-    options = (*_LINK, *wrapped)
+    options = (*recipe.LINK, *recipe.wrapping(lab, variant))
     link = nvcc.link_command(
         compiler, [*objects, *_prepared_objects(variant)], options, f"../out/{module.LIBRARY}"
     )
     linked = Step(tier, lab, scratch, link, compiler.mounts).finish(lab.limits.build_s)
     return [replace(linked, stderr=said + linked.stderr)], []
-
-
-_LINK = ("-z,defs", "-z,noexecstack", f"-soname,{module.LIBRARY}")
 
 
 def _prepared_objects(variant: Variant) -> list[str]:
@@ -221,26 +198,6 @@ def _keep(made: Path, place: Path, names: Sequence[str]) -> None:
             shutil.copyfile(path, place / path.name)
 
 
-def _staff_sources(lab: Lab, variant: Variant) -> tuple[Path, ...]:
-    return (*lab.glue_paths, *(lab.fault_paths if variant == "faults" else ()))
-
-
-def _staff_files(lab: Lab, variant: Variant) -> list[Path]:
-    """Staff's sources and their headers."""
-    sources = _staff_sources(lab, variant)
-    shared = [module.GPU_SUPPORT] if lab.language == "cuda" else []
-    return shared + [
-        path for source in sources for path in (source, source.with_suffix(".h")) if path.exists()
-    ]
-
-
-def _wraps(lab: Lab) -> tuple[str, ...]:
-    """The linker's flags for every __wrap_NAME that the lab's fault sources define."""
-    texts = [path.read_text(encoding="utf-8") for path in lab.fault_paths]
-    names = dict.fromkeys(name for text in texts for name in re.findall(r"\b__wrap_(\w+)\s*\(", text))
-    return tuple(f"-Wl,--wrap={name}" for name in names if name not in _WRAPPED)
-
-
 def _lay_out(
     scratch: Path, lab: Lab, files: Mapping[str, bytes], variant: Variant, prepared: module.Module
 ) -> None:
@@ -251,12 +208,8 @@ def _lay_out(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
     mains = [lab.main_path] if lab.main_path else []
-    for path in (lab.header_path, prepared.promises, prepared.faults, *mains, *_staff_files(lab, variant)):
+    for path in (prepared.promises, prepared.faults, *mains, *recipe.staff_files(lab, variant)):
         shutil.copyfile(path, scratch / "lab" / path.name)
-
-
-def _preprocess(flags: Sequence[str], source: str) -> list[str]:
-    return ["gcc", "-E", *flags, "-g0", "-iquote", "../lab", source]  # -g would add a marker for the folder
 
 
 def _judge(

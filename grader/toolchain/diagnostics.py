@@ -1,6 +1,6 @@
 """What the compiler and the linker said, made readable for a student.
 
-One job: text of gcc (9 to 14) and ld in, `Diagnostic` values out, each with the student's line and, for the
+One job: text of gcc, clang and ld in, `Diagnostic` values out, each with the student's line and, for the
 commonest mistakes, a sentence from hints.yaml that says what to do. Nothing here runs a compiler, and no
 text, however hostile, raises.
 """
@@ -112,8 +112,9 @@ def plain_quotes(text: str) -> str:
 def parse(text: str, folder: str = "") -> list[Diagnostic]:
     """The messages in what gcc and ld wrote to stderr, in order, each with its hint.
 
-    Reads `-fdiagnostics-format=json` (also cut short, and with other text around it) and the plain text of
-    gcc, the assembler and ld. Notes join the message before them. At most MAX_DIAGNOSTICS are returned.
+    Reads `-fdiagnostics-format=json` and `=sarif-stderr` (also cut short, and with other text around them) and the
+    plain text of gcc, clang, the assembler and ld. Notes join the message before them. At most MAX_DIAGNOSTICS are
+    returned.
     `folder` is where the sources were compiled: the linker names files by their full path; here the files in
     it are named relative to it.
     """
@@ -125,18 +126,33 @@ def parse(text: str, folder: str = "") -> list[Diagnostic]:
         if opening is None:
             break
         found += _from_text(text[position : opening.start()])
-        objects, position = _objects(text, opening.start())
-        found += [d for item in objects for d in _from_json(item)]
+        if opening["sarif"]:
+            results, position = _results(text, opening.start())
+            found += [d for item in results for d in _from_sarif(item)]
+        else:
+            objects, position = _objects(text, opening.start())
+            found += [d for item in objects for d in _from_json(item)]
     found += _from_text(text[position:])
     merged = list(islice(_join_notes(found), MAX_DIAGNOSTICS))
-    if any(d.severity == "error" and d.message != _LD_FAILED for d in merged):
-        merged = [d for d in merged if d.message != _LD_FAILED]
+    if any(d.severity == "error" and not d.message.startswith(_LD_FAILED) for d in merged):
+        merged = [d for d in merged if not d.message.startswith(_LD_FAILED)]
     prefix = folder.rstrip("/") + "/" if folder else ""
     return [replace(d, file=d.file.removeprefix(prefix), hint=hint_for(d.message, d.option)) for d in merged]
 
 
-_LD_FAILED = "ld returned 1 exit status"
-_OPENING = re.compile(r'\[\s*\{\s*"')
+_LD_FAILED = ("ld returned 1 exit status", "linker command failed with exit code 1")
+_OPENING = re.compile(r'(?P<sarif>\{"\$schema": *"[^"\n]{0,200}sarif)|\[\s*\{\s*"')
+_RESULTS = re.compile(r'"results": *\[')
+
+
+def _results(text: str, start: int) -> tuple[list[object], int]:
+    """The results of the SARIF document at `start`, as many as are whole, and where reading stopped."""
+    try:
+        end = json.JSONDecoder().raw_decode(text, start)[1]
+    except (ValueError, RecursionError):
+        end = len(text)  # cut short: nothing behind it
+    results = _RESULTS.search(text, start, end)
+    return (_objects(text, results.end() - 1)[0] if results else []), end
 
 
 def _objects(text: str, start: int) -> tuple[list[object], int]:
@@ -211,10 +227,49 @@ def _from_json(item: object) -> Iterator[Diagnostic]:
             yield from _from_json({**child, "children": []})
 
 
-def _is_noise(child: Mapping[str, object]) -> bool:
-    return _string(child.get("message"), MAX_NOTE).startswith(
-        "each undeclared identifier is reported only once"
+def _from_sarif(item: object) -> Iterator[Diagnostic]:
+    """The message of one result (SARIF 2.1.0, section 3.27); what it relates to becomes its notes."""
+    fields = _mapping(item)
+    message = _said(fields)
+    if not message:
+        return
+    file, line, column = _place_in_sarif(fields)
+    level, rule = fields.get("level"), _string(fields.get("ruleId"), 80)
+    related = [_mapping(place) for place in _sequence(fields.get("relatedLocations"))[:MAX_CHILDREN]]
+    notes = [(_said(place), *_place_in_sarif({"locations": [place]})[:2]) for place in related]
+    yield Diagnostic(
+        file=file,
+        line=line,
+        column=column,
+        severity=_SEVERITY.get(level, "error") if isinstance(level, str) else "error",
+        message=message,
+        option=_option(rule) if rule.startswith("-W") else "",
+        notes=tuple(_note(*note) for note in notes[:MAX_NOTES] if note[0] and not note[0].startswith(_NOISE)),
     )
+
+
+def _said(fields: Mapping[str, object]) -> str:
+    return _string(_mapping(fields.get("message")).get("text"), MAX_MESSAGE)
+
+
+def _place_in_sarif(fields: Mapping[str, object]) -> tuple[str, int, int]:
+    for location in _sequence(fields.get("locations"))[:1]:
+        place = _mapping(_mapping(location).get("physicalLocation"))
+        region, around = _mapping(place.get("region")), _mapping(place.get("contextRegion"))
+        file = _file(_string(_mapping(place.get("artifactLocation")).get("uri"), 400).removeprefix("file://"))
+        snippet = _mapping(around.get("snippet")).get("text")
+        column = _number(region.get("startColumn"))
+        if isinstance(snippet, str) and column:  # it counts characters; the excerpt counts bytes
+            column = len(snippet[: column - 1].encode("utf-8", "replace")) + 1
+        return file, _number(region.get("startLine")), column
+    return "", 0, 0
+
+
+_NOISE = "each undeclared identifier is reported only once"
+
+
+def _is_noise(child: Mapping[str, object]) -> bool:
+    return _string(child.get("message"), MAX_NOTE).startswith(_NOISE)
 
 
 def _note_from_json(fields: Mapping[str, object]) -> str:
@@ -230,7 +285,9 @@ def _option(option: str) -> str:
     return "-W" + option.removeprefix("-Werror=") if option.startswith("-Werror=") else option
 
 
-_LINKER = re.compile(r"(?:\S*/)?(?:ld(?:\.\w+)?|collect2|gcc|cc|cc1|as|lto1): (?P<rest>.*)")
+_LINKER = re.compile(
+    r"(?:\S*/)?(?:ld(?:\.\w+)?|collect2|(?:[a-z0-9_]{1,20}-){0,3}(?:gcc|clang)(?:-\d+)?|cc|cc1|as|lto1): (?P<rest>.*)"
+)
 _KIND = r"(?P<kind>(?:fatal )?error|warning|note|sorry, unimplemented|internal compiler error)"
 _SEVERE = re.compile(_KIND + ": (?P<rest>.*)")
 _PLACED = re.compile(  # gemm.c:3:17: error: message

@@ -16,6 +16,8 @@ from typing import Any
 import cffi
 from pycparser import c_ast, c_generator, c_parser
 
+from grader import cc
+
 _EMPTY_HEADERS = (
     *("stddef.h", "stdint.h", "stdbool.h", "stdio.h", "sys/types.h", "pthread.h", "immintrin.h"),
     *("cuda_runtime.h", "cuda_fp16.h"),
@@ -116,7 +118,7 @@ def declarations(header: Path) -> str:
             empty = Path(folder, name)
             empty.parent.mkdir(parents=True, exist_ok=True)
             empty.touch()
-        command = ["gcc", "-E", "-P", "-nostdinc", "-isystem", folder, str(header)]
+        command = [cc.find().program, "-E", "-P", "-nostdinc", "-isystem", folder, str(header)]
         answer = subprocess.run(command, capture_output=True, text=True)
     if answer.returncode != 0:
         raise ValueError(f"{header}: cannot be preprocessed:\n{answer.stderr.strip()}")

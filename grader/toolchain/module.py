@@ -17,7 +17,7 @@ from pathlib import Path
 import cffi
 
 import grader.runner
-from grader import cache
+from grader import cache, cc
 from grader.lab import Lab
 from grader.toolchain import interface
 from grader.toolchain.interface import Interface
@@ -59,7 +59,7 @@ def prepare(header: Path, others: tuple[Path, ...] = ()) -> Module:
     """
     support = [path.read_bytes() for path in (*_SUPPORT, FAULTS)]
     texts = [path.read_bytes() for path in (header, *others)]
-    name = cache.key("module 2", sys.version, cffi.__version__, *texts, *support)
+    name = cache.key("module 3", cc.find().identity, sys.version, cffi.__version__, *texts, *support)
     extra = "\n".join(interface.declarations(path) for path in (*others, _SUPPORT[1]))
     declared = interface.read(header, extra)
     folder = cache.fetch("module", name, lambda place: _build(place, header, others, declared))
@@ -82,7 +82,7 @@ def _build(place: Path, header: Path, others: tuple[Path, ...], declared: Interf
     (place / "empty.c").write_text("typedef int empty;\n")
     folders = dict.fromkeys([header.parent, *(path.parent for path in others), _RUNNER])
     include = [f"-I{path}" for path in (*folders, sysconfig.get_paths()["include"])]
-    shared = ["gcc", "-O2", "-fPIC", *include]
+    shared = [cc.find().program, "-O2", "-fPIC", *include]
     _run(
         [*shared, "-Wno-cast-function-type", "-c", str(place / "promises.c"), "-o", str(place / "promises.o")]
     )

@@ -116,6 +116,17 @@ def _candidates() -> list[Path]:
     return found
 
 
+def host() -> tuple[str, ...]:
+    """The C++ compiler that nvcc hands the host's half to, as a key of what was built: its words about itself."""
+    return (*_host_flags(), _said(Path(os.environ.get("NVCC_CCBIN") or "g++"), "--version"))
+
+
+def _host_flags() -> tuple[str, ...]:
+    """$NVCC_CCBIN said aloud: the sandbox has an environment of its own."""
+    named = os.environ.get("NVCC_CCBIN")
+    return (f"-ccbin={named}",) if named else ()
+
+
 def architecture() -> str:
     """What code is made for: the GPU that is here, or DEFAULT_ARCHITECTURE."""
     here = gpu.present()
@@ -125,15 +136,16 @@ def architecture() -> str:
 def compile_command(nvcc: Nvcc, flags: tuple[str, ...], source: str, target: str, kept: str) -> list[str]:
     """One source to one object; PTX and the other steps' files stay in the folder `kept`."""
     keep = ["--keep", "--keep-dir", kept]
-    return [str(nvcc.program), *FLAGS, f"-arch={architecture()}", *flags, *keep, "-c", source, "-o", target]
+    arch = f"-arch={architecture()}"
+    return [str(nvcc.program), *_host_flags(), *FLAGS, arch, *flags, *keep, "-c", source, "-o", target]
 
 
 def link_command(nvcc: Nvcc, objects: list[str], options: tuple[str, ...], target: str) -> list[str]:
     """Objects to a shared library, with CUDA's runtime inside. `options` are the linker's own, e.g. '-z,defs'."""
     passed = [f"-Xlinker={option}" for option in options]
     folder = f"-L{nvcc.libraries}"
-    return [str(nvcc.program), "-shared", "-cudart=static", f"-arch={architecture()}", *objects, *passed, folder,
-            "-o", target]  # fmt: skip
+    start = [str(nvcc.program), *_host_flags(), "-shared", "-cudart=static", f"-arch={architecture()}"]
+    return [*start, *objects, *passed, folder, "-o", target]
 
 
 def as_gcc_says_it(text: str) -> str:

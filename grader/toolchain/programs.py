@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grader.runner
-from grader import cache
+from grader import cache, cc
 from grader.lab import Lab
 from grader.runner import runtime
 from grader.runner.programs import ProgramSpec
 from grader.sandbox import launcher
-from grader.toolchain import build
 
 _SERVER = Path(grader.runner.__file__).parent / "serve.c"
 _BIN = Path("/usr/bin")
@@ -98,11 +97,18 @@ def _compiled(kind: str, sources: Sequence[Path]) -> Path:
     """The folder with one program per source, named like it."""
     read = (*sources, launcher.INCLUDES / "descendants.h")
     texts = [piece for path in read for piece in (path.name, path.read_bytes())]
-    name = cache.key("programs 2", build.compiler(), " ".join(_FLAGS), *texts)
+    name = cache.key("programs 2", cc.find().identity, " ".join(_FLAGS), *texts)
 
     def compile_all(place: Path) -> None:
         for path in sources:
-            command = ["gcc", *_FLAGS, f"-I{launcher.INCLUDES}", str(path), "-o", str(place / path.stem)]
+            command = [
+                cc.find().program,
+                *_FLAGS,
+                f"-I{launcher.INCLUDES}",
+                str(path),
+                "-o",
+                str(place / path.stem),
+            ]
             answer = subprocess.run(command, capture_output=True, text=True)
             if answer.returncode != 0:
                 raise RuntimeError(

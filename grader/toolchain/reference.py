@@ -13,9 +13,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader import cache
+from grader import cache, cc
 from grader.lab import Lab
-from grader.toolchain import build, module, nvcc
+from grader.toolchain import module, nvcc
 from grader.toolchain.module import Module
 
 _SUPPORT = Path(__file__).parent / "reference_support"
@@ -52,7 +52,7 @@ def prepare(lab: Lab) -> BuiltReference:
     archives = [_archive(name) for name in lab.reference.libraries]
     texts = [path.read_bytes() for path in (source, lab.header_path, *lab.glue_paths, *headers, *support)]
     stamp = cache.stamp([*libraries, *archives])
-    name = cache.key("reference 2", " ".join(_FLAGS), build.compiler(), stamp, *texts)
+    name = cache.key("reference 2", " ".join(_FLAGS), cc.find().identity, stamp, *texts)
     folder = cache.fetch("reference", name, lambda place: _build(place, lab, source, libraries, archives))
     return BuiltReference(folder, module.prepare(lab.header_path, (*headers, support[1])))
 
@@ -63,7 +63,7 @@ def _build(place: Path, lab: Lab, source: Path, libraries: list[Path], archives:
     include = ["-I", str(lab.header_path.parent), "-I", str(_SUPPORT.parent)]
     linked = [place / path.name for path in libraries if path.name.startswith("libscipy_openblas")]
     command = [
-        "gcc",
+        cc.find().program,
         *_FLAGS,
         f"-Wl,-soname,{module.LIBRARY}",
         *include,
@@ -100,7 +100,7 @@ def _on_gpu(lab: Lab, source: Path, headers: list[Path]) -> BuiltReference:
             objects.append(str(place / f"{number}.o"))
             _run(lab, nvcc.compile_command(compiler, flags, str(path), objects[-1], str(place)))
         objects.append(str(place / "support.o"))
-        plain = ["gcc", "-std=gnu11", "-O3", "-mavx2", "-mfma", "-fPIC", "-c", f"{_SUPPORT}.c"]
+        plain = [cc.find().program, "-std=gnu11", "-O3", "-mavx2", "-mfma", "-fPIC", "-c", f"{_SUPPORT}.c"]
         _run(lab, [*plain, "-o", objects[-1]])
         options = (f"-soname,{module.LIBRARY}",)
         _run(lab, nvcc.link_command(compiler, objects, options, str(place / module.LIBRARY)))
@@ -150,8 +150,7 @@ def _package_libraries(package: str | None) -> list[Path]:
 
 def _archive(name: str) -> Path:
     """A system library to link statically, since the sandbox holds no other: 'cdb' is libcdb.a."""
-    command = ["gcc", f"-print-file-name=lib{name}.a"]
-    path = Path(subprocess.run(command, capture_output=True, text=True).stdout.strip())
-    if not path.is_absolute() or not path.is_file():
+    path = cc.library(f"lib{name}.a")
+    if path is None:
         raise Missing(f"the reference needs lib{name}.a and its header: apt-get install lib{name}-dev")
     return path
