@@ -44,7 +44,7 @@ static int must_fail(void)
 
 static void account(long bytes)
 {
-    long now = live_bytes += bytes;
+    long now = atomic_fetch_add(&live_bytes, bytes) + bytes;
     long peak = peak_bytes;
     while (now > peak && !atomic_compare_exchange_weak(&peak_bytes, &peak, now))
         ;

@@ -33,6 +33,7 @@ from grader.sandbox.confine import (
     Confinement,
     Tier,
     end,
+    fixed_addresses_allowed,
     hand_over,
     is_off_core,
     is_stopped,
@@ -58,6 +59,23 @@ _UNLIMITED = 4 << 20
 
 _STACK_SIGNAL, _TGKILL, _MAX_STACKS = 43, 234, 64
 """Asks a thread where it is (guest_support.c); the call that signals one thread (asm/unistd_64.h); threads asked."""
+
+SANITIZED = ("asan", "tsan")
+"""Variants whose runtime needs its own places in the address space, and may not get them."""
+
+_STARTS = 24
+"""Of a runner with a sanitizer: if one in four dies, all do once in 4^24 (10^14) times; if one in two, in 10^7."""
+
+_SANITIZERS = {"asan": "AddressSanitizer", "tsan": "ThreadSanitizer"}
+
+
+def cure(variant: str) -> str:
+    """What to do where this variant's sanitizer dies before it has loaded anything."""
+    how = (
+        "use another compiler (CC=gcc)" if fixed_addresses_allowed() else "sudo sysctl -w vm.mmap_rnd_bits=28"
+    )
+    return f"{_SANITIZERS[variant]} does not start here: {how}"
+
 
 UNLIMITED_ADDRESSES_MIB = 4096
 """Memory of a guest whose addresses cannot be limited: sanitizers and valgrind reserve more than there is."""
@@ -124,6 +142,10 @@ class Pending:
     cpu_before_ns: int
 
 
+class CannotStart(RuntimeError):
+    """A runner did not get as far as loading the submission: the grader's or the machine's fault, nobody else's."""
+
+
 class GuestFailed(Exception):
     """The guest could not finish a call. `output` is what it printed, as bytes, cut to the limit."""
 
@@ -147,11 +169,20 @@ class GuestFailed(Exception):
 class Guest:
     """One running guest. Use as a context manager; after GuestFailed it is dead and `close` is all that is left.
 
-    Raises OSError or RuntimeError when it cannot be launched.
+    One with a sanitizer is waited for, and launched again when it dies before it loads the submission: where the kernel
+    draws addresses from a wide range (vm.mmap_rnd_bits=32) and forbids to ask for fixed ones, gcc 12's AddressSanitizer
+    does so in 18 to 25 % of starts. Raises OSError or RuntimeError when it cannot be launched, CannotStart when it
+    never stands.
     """
 
     def __init__(self, tier: Tier, spec: GuestSpec) -> None:
         self.spec = spec
+        self.pid = 0
+        self.addresses = (0, 0)
+        self._started = self._greeted = False
+        self._cpu_at_call_s = 0.0
+        self._cpu_when_stopped_ns = 0
+        self._shows_cores = True
         self._output = bytearray()
         with contextlib.ExitStack() as undo:
             self.inputs = SharedMemory(0, spec.arena_bytes[0])
@@ -166,15 +197,40 @@ class Guest:
             resident = spec.limits.resident_mib
             self._group = cgroup.make(resident, _UNLIMITED) if resident is not None else None
             undo.callback(self._remove_group)
-            started = _launch(tier, spec, self.inputs, self.outputs, self._group)
-            self._process, self._channel, self._printed = started
+            for more_starts in reversed(range(_STARTS if spec.variant in SANITIZED else 1)):
+                launched = _launch(tier, spec, self.inputs, self.outputs, self._group)
+                self._process, self._channel, self._printed = launched
+                if spec.variant not in SANITIZED or self._stands(more_starts):
+                    break
+                self._close_process()
+                self.pid = 0
+                self._output.clear()
             undo.pop_all()
-        self.pid = 0
-        self.addresses = (0, 0)
-        self._greeted = False
-        self._cpu_at_call_s = 0.0
-        self._cpu_when_stopped_ns = 0
-        self._shows_cores = True
+
+    def _stands(self, more_starts: int) -> bool:
+        """Is it about to load the submission? Raises CannotStart when it is not, and no more starts are left."""
+        try:
+            self._wait_until_started()
+        except CannotStart as error:
+            if more_starts:
+                return False
+            self._close_process()
+            raise CannotStart(f"{error}: {cure(self.spec.variant)}") from error
+        return True
+
+    def _wait_until_started(self) -> None:
+        if self._started:
+            return
+        try:
+            started = self._receive(time.monotonic() + START_S, "before it loaded the submission")
+        except GuestFailed as failure:
+            said = failure.output.decode("utf-8", "replace").strip()[-1000:]
+            raise CannotStart(f"the sandbox could not start a runner, which {failure}: {said}") from failure
+        if started != channel.STARTED or not self.pid:
+            raise CannotStart(
+                f"a runner began with {started!r}: is the runtime in the cache of another version?"
+            )
+        self._started = True
 
     def __enter__(self) -> Guest:
         return self
@@ -185,20 +241,12 @@ class Guest:
     def wait_until_ready(self) -> None:
         """Wait for the guest's hello and freeze it; the first call does this by itself.
 
-        Raises GuestFailed when a constructor of the build crashes, exits or hangs, RuntimeError when the guest
+        Raises GuestFailed when a constructor of the build crashes, exits or hangs, CannotStart when the guest
         did not get as far as loading the build: that is the grader's or the machine's fault.
         """
         if self._greeted:
             return
-        try:
-            started = self._receive(time.monotonic() + START_S, "before it loaded the submission")
-        except GuestFailed as failure:
-            said = failure.output.decode("utf-8", "replace").strip()[-1000:]
-            raise RuntimeError(f"the sandbox could not start a runner, which {failure}: {said}") from failure
-        if started != channel.STARTED or not self.pid:
-            raise RuntimeError(
-                f"a runner began with {started!r}: is the runtime in the cache of another version?"
-            )
+        self._wait_until_started()
         frame = self._receive(time.monotonic() + START_S, "while it was loaded")
         try:
             crash = channel.decode(frame, 0) if frame[:1] == b"X" else None
@@ -342,6 +390,14 @@ class Guest:
 
     def close(self) -> None:
         """Kill the guest with everything it started, and release its memory. May be called twice."""
+        if self._printed >= 0:
+            self._close_process()
+            self.inputs.close()
+            self.outputs.close()
+        self._remove_group()
+        self._remove_scratch()
+
+    def _close_process(self) -> None:
         if self._process.poll() is None:
             end(self._process)  # the sandbox dies with its launcher, and everything in it
             if self.pid:
@@ -349,13 +405,8 @@ class Guest:
                     os.kill(self.pid, signal.SIGKILL)
             self._process.wait()
         self._channel.close()
-        self._remove_group()
-        self._remove_scratch()
-        if self._printed >= 0:
-            os.close(self._printed)
-            self._printed = -1
-            self.inputs.close()
-            self.outputs.close()
+        os.close(self._printed)
+        self._printed = -1
 
     def _check(self, frame: bytes, token: int, calls: int, cpu_s: float) -> tuple[Value, ...]:
         """Turn an answer into values, or into the failure that it shows."""
@@ -589,7 +640,7 @@ def _launch(
             cpu_s=spec.limits.cpu_s,
             memory_mib=spec.limits.memory_mib,
             file_mib=spec.limits.file_mib,
-            fixed_addresses=spec.variant == "tsan",
+            fixed_addresses=spec.variant in SANITIZED,
             group=group,
         )
         launched = start(
@@ -612,10 +663,10 @@ def _launch(
 
 def _sanitizer_environment(files: runtime.Runtime, variant: str) -> dict[str, str]:
     """Sanitizers in a Python process: loaded first; Python's leaks and our signal handler are not their business."""
-    if variant not in ("asan", "tsan"):
+    if variant not in SANITIZED:
         return {}
     if variant not in files.preload:
-        raise RuntimeError(f"the compiler here has no library for the {variant} build")
+        raise CannotStart(f"the compiler here has no library for the {variant} build: {cure(variant)}")
     common = "handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigfpe=0:handle_sigill=0:exitcode=99"
     common += f":hard_rss_limit_mb={UNLIMITED_ADDRESSES_MIB}"
     return {

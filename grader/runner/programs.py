@@ -73,6 +73,8 @@ class ProgramSpec:
     cpu_s: int = 600
     """CPU time of one process."""
     file_mib: int = 64
+    fixed_addresses: bool = False
+    """For programs with a sanitizer inside."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,7 @@ class ProgramRunner:
             cpu_s=spec.cpu_s,
             memory_mib=spec.memory_mib,
             file_mib=spec.file_mib,
+            fixed_addresses=spec.fixed_addresses,
             group=self._group,
         )
         try:

@@ -20,8 +20,8 @@ from grader import cache, cc
 _SOURCES = Path(__file__).parent
 _GUEST = _SOURCES / "guest.py"
 _SANITIZERS = (
-    *("libasan.so", "libubsan.so", "libtsan.so"),
     *(f"libclang_rt.{name}{arch}.so" for name in ("asan", "tsan") for arch in ("-x86_64", "")),
+    *("libasan.so", "libubsan.so", "libtsan.so"),
 )
 _ALWAYS = ("libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libgcc_s.so.1", "libstdc++.so.6")
 _SYSTEM = ("/usr/", "/lib/", "/lib64/")

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from grader import cache, scoring
 from grader.result import Axis, Duel, Evidence, Failure, Series, Status, TestResult
 from grader.runner.group import SharedFolder
+from grader.runner.host import CannotStart
 from grader.testing import marks
 from grader.testing.checks import CheckFailed, NotJudged
 from grader.testing.dueling import DuelRunner, replay_clock
@@ -389,7 +390,7 @@ class GradingPlugin:
             message = message or (failure.summary if failure else _one_line(str(error)))
         if status == "not_judged":
             fraction = 0.0
-            if not isinstance(error, (NotJudged, pytest.skip.Exception)):
+            if not isinstance(error, (NotJudged, CannotStart, pytest.skip.Exception)):
                 self.notes.append(_broken_test(item, error))
         return TestResult(
             id=test_id(item),

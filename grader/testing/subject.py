@@ -22,12 +22,13 @@ from grader.runner.host import (
     GuestFailed,
     GuestLimits,
     GuestSpec,
+    cure,
 )
 from grader.runner.invoke import Invocation
 from grader.runner.programs import ProgramRunner
 from grader.runner.relay import PLAIN, Wire
 from grader.sandbox import gpu
-from grader.sandbox.confine import Tier, beside
+from grader.sandbox.confine import Tier, beside, fixed_addresses_allowed
 from grader.testing.checks import CheckFailed, NotJudged
 from grader.testing.library import Library
 from grader.testing.program import Program
@@ -35,7 +36,7 @@ from grader.testing.ranks import Ranks
 from grader.testing.simulation import Simulator
 from grader.testing.watching import Watcher
 from grader.timing.duel import Side
-from grader.toolchain import build, module, nvcc, reference, stacks
+from grader.toolchain import build, module, nvcc, probe, reference, stacks
 from grader.toolchain import programs as furniture
 from grader.toolchain.build import Built
 from grader.toolchain.interface import Interface
@@ -47,6 +48,7 @@ _PROBE_FLOPS = 192
 _READ_BYTES = 1 << 27  # more than the last cache of a core's share
 _MAX_TEXT = 256
 _HALVINGS = 4
+_TRIAL_STARTS = 60
 _MAX_REFUSALS = 3
 _GPU_MIB = 1 << 14
 """Memory of a runner on a GPU, generous: the driver takes some gibibytes of its own."""
@@ -188,11 +190,32 @@ class Subject:
             spec = _furnished(self.lab, executable)
             if variant == "asan":
                 roomy = max(UNLIMITED_ADDRESSES_MIB, spec.resident_mib)
-                spec = replace(spec, memory_mib=None, resident_mib=roomy, environment=_SANITIZED)
+                spec = replace(
+                    spec, memory_mib=None, resident_mib=roomy, environment=_SANITIZED, fixed_addresses=True
+                )
+                self._try_starts(spec)
             start = functools.partial(ProgramRunner, self.tier, spec)
             patience = 4.0 if variant == "asan" else 1.0
             self._programs[variant] = Program(start, [str(executable)], tuple(self.files), patience=patience)
         return self._programs[variant]
+
+    def _try_starts(self, spec: programs.ProgramSpec) -> None:
+        """Raises NotJudged where a program with AddressSanitizer may die before its first line, whoever wrote it.
+
+        Only where the kernel does not fix addresses: then staff's own program, which does nothing, starts so often that
+        one death in four cannot hide (.75^60 = 3 in 10^8).
+        """
+        if fixed_addresses_allowed():
+            return
+        try:
+            program = probe.stand_in(self.tier, self.lab, "asan")
+        except probe.CannotBuild as error:
+            raise NotJudged(str(error)) from error
+        spec = replace(spec, read_only=(*spec.read_only, program))
+        with ProgramRunner(self.tier, spec) as runner:
+            for _ in range(_TRIAL_STARTS):
+                if runner.run(programs.Run((str(program),))).status != 0:
+                    raise NotJudged(cure("asan"))
 
     def model(self, name: str) -> Program:
         """A program of this machine with the same job, in a sandbox like the submission's."""

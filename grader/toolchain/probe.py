@@ -77,6 +77,24 @@ def why_not(tier: Tier, lab: Lab, variant: Variant) -> str:
     return _told(failed, lab, variant) if failed else ""
 
 
+def stand_in(tier: Tier, lab: Lab, variant: Variant) -> Path:
+    """An executable of staff's, built as the submission's is: it does nothing, and must not die of it.
+
+    Raises CannotBuild when this machine cannot build it.
+    """
+    item = settle(tier, lab, variant)
+    sources = {"alone.c": _ALONE, "main.c": _MAIN}
+    command = item.program("stand_in", sorted(sources), [])
+
+    def make(place: Path) -> None:
+        failed = _run(tier, lab, sources, command, item.compiler.mounts, keep=place / "stand_in")
+        if failed.status != 0:
+            raise CannotBuild(why_not(tier, lab, variant) or failed.stderr.strip()[-_SAID:])
+
+    name = cache.key("stand-in 1", tier.name, item.identity, *sources.values())
+    return cache.fetch("stand-in", name, make) / "stand_in"
+
+
 def _ways(wanted: Recipe) -> Iterator[Recipe]:
     runtimes = recipe.SHARED_RUNTIME if wanted.variant in recipe.RUNTIMES else ((),)
     for runtime, *told in product(runtimes, *recipe.TOLD):
@@ -119,8 +137,12 @@ def _run(
     command: Sequence[str],
     mounts: tuple[Path, ...],
     *then: Sequence[str],
+    keep: Path | None = None,
 ) -> Outcome:
-    """The first of the commands that fails, or the last, in one scratch folder with the lab's files."""
+    """The first of the commands that fails, or the last, in one scratch folder with the lab's files.
+
+    `keep`: where to copy what was made, the file of that name in the folder `out`.
+    """
     scratch = cache.scratch_folder()
     try:
         for folder in ("src", "lab", "out", "tmp"):
@@ -138,6 +160,9 @@ def _run(
                 )
             if outcome.status != 0:
                 break
+        if keep is not None and outcome.status == 0:
+            shutil.copyfile(scratch / "out" / keep.name, keep)
+            keep.chmod(0o755)
         return outcome
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

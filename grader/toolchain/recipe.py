@@ -47,9 +47,12 @@ SHARED_RUNTIME: Choice = ((), ("-shared-libsan",))
 """How a sanitizer's runtime becomes a library that is loaded first: gcc's always is one, clang's when it is asked."""
 
 RUNTIMES: Mapping[Variant, tuple[str, ...]] = {
-    "asan": ("libasan.so", "libclang_rt.asan-x86_64.so", "libclang_rt.asan.so"),
-    "tsan": ("libtsan.so", "libclang_rt.tsan-x86_64.so", "libclang_rt.tsan.so"),
+    "asan": ("libclang_rt.asan-x86_64.so", "libclang_rt.asan.so", "libasan.so"),
+    "tsan": ("libclang_rt.tsan-x86_64.so", "libclang_rt.tsan.so", "libtsan.so"),
 }
+"""Clang's own first: asked for gcc's, clang names those of the gcc that it found beside it."""
+
+_LOADERS_OWN = re.compile(r"/usr/(lib|lib64|lib/[^/]+-linux-gnu)")
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def _runtimes_folder(variant: Variant) -> tuple[str, ...]:
     """-rpath for a sanitizer's runtime where no loader looks: beside a compiler unpacked in a folder of its own."""
     for name in RUNTIMES.get(variant, ()):
         if path := cc.library(name):
-            return () if path.is_relative_to("/usr/lib") else (f"-Wl,-rpath,{path.parent}",)
+            return () if _LOADERS_OWN.fullmatch(str(path.parent)) else (f"-Wl,-rpath,{path.parent}",)
     return ()
 
 
