@@ -83,6 +83,7 @@ def grade(lab: Lab, folder: Path, options: Options, listener: Listener) -> Grade
             "`make doctor` says how to get one; PRACTICE=1 runs the public tests without it."
         )
     seed = secrets.randbits(48) if options.seed is None else options.seed
+    maximum = lab.maximum(practice=options.mode == "practice")
     before = fitness.snapshot()
     own_before = sum(os.times()[:4])
     try:
@@ -93,7 +94,7 @@ def grade(lab: Lab, folder: Path, options: Options, listener: Listener) -> Grade
         notes = [*submission.notes, *plugin.notes]
         name, digest = submission.name, submission.digest
     except Refused as refused:
-        tests, duels, shown, series, notes = [_refusal(refused, lab)], [], [], [], []
+        tests, duels, shown, series, notes = [_refusal(refused, lab, maximum)], [], [], [], []
         benchmark_json = ""
         name, digest = _name(folder), ""
     elsewhere = fitness.taken_elsewhere(before, fitness.snapshot(), sum(os.times()[:4]) - own_before)
@@ -106,6 +107,7 @@ def grade(lab: Lab, folder: Path, options: Options, listener: Listener) -> Grade
         score=totals.score,
         max_score=totals.max_score,
         judged_max=totals.judged_max,
+        maximum=maximum,
         status=scoring.overall_status(tests),
         tests=tests,
         duels=duels,
@@ -238,24 +240,25 @@ def _name(folder: Path) -> str:
     return "submission"
 
 
-def _refusal(refused: Refused, lab: Lab) -> TestResult:
+def _refusal(refused: Refused, lab: Lab, maximum: float) -> TestResult:
+    """The one test of a submission that was not taken: it costs all that the lab is worth."""
     wanted = ", ".join(source.path for source in lab.sources)
     failure = Failure(
         summary=refused.problems[0],
         why=f"The lab takes just these files from a submission: {wanted}.",
         detail="\n".join(refused.problems[1:]),
     )
-    return _build_test(refused.problems[0], failure)
+    return _build_test(refused.problems[0], failure, maximum)
 
 
-def _build_test(message: str, failure: Failure) -> TestResult:
+def _build_test(message: str, failure: Failure, worth: float = 0) -> TestResult:
     return TestResult(
         id="build",
         name="the submission builds",
         category="build",
         status="failed",
         points=0,
-        max_points=0,
+        max_points=worth,
         message=message,
         duration_s=0,
         must=True,

@@ -21,6 +21,7 @@ from grader.contract.consistency import contradictions
 from grader.contract.document import is_file
 from grader.contract.model import ID, TIERS, Build, Contract, Duel, Interface, Reference, Rung, Source, Tier
 from grader.contract.problems import MAX_PROBLEMS, ContractError, Problem, explained, nearest, relative, shown
+from grader.contract.worth import points_of_tests
 
 __all__ = [
     "FILE",
@@ -102,6 +103,12 @@ class Lab(Contract):
     def max_points(self) -> float:
         """The sum over all categories."""
         return sum(self.points.values())
+
+    def maximum(self, practice: bool) -> float:
+        """What a complete run can reach, whoever hands in what: all points, or in practice those of its tests."""
+        if not practice:
+            return self.max_points
+        return max(0.0, self.max_points - points_of_tests(self.folder / "test_hidden.py"))
 
     def test_files(self, practice: bool) -> list[Path]:
         """The test modules to run, in order; practice leaves out the hidden ones.

@@ -226,6 +226,12 @@ class Result(_Record):
     score: float = Field(ge=0)
     max_score: float = Field(ge=0)
     judged_max: float = Field(ge=0, description="Points that could be judged here; the rest waits")
+    maximum: float | None = Field(
+        default=None,
+        ge=0,
+        description="Points of the lab in this mode by its contract, also of tests that did not run; "
+        "null in documents of older graders",
+    )
     status: Status
     tests: list[TestResult]
     duels: list[Duel]
@@ -256,6 +262,22 @@ class Result(_Record):
         if twice:
             raise ValueError(f"the id {twice[0]!r} is given to {counts[twice[0]]} tests")
         return tests
+
+    @property
+    def possible(self) -> float:
+        """The lab's maximum in this mode: the same for everybody who hands in, whatever ran here."""
+        return self.max_score if self.maximum is None else self.maximum
+
+    @property
+    def waiting(self) -> float:
+        """Points of the lab that nobody has judged yet: not earned and not lost."""
+        rest = self.possible - self.judged_max
+        return rest if rest > 1e-6 else 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Is every point of the lab judged? Only then the score is a grade."""
+        return not self.waiting
 
     def to_json(self) -> str:
         """The document as JSON text, two-space indented, ending in a newline."""

@@ -186,6 +186,9 @@ def test_a_missing_file_is_told(lab, tmp_path):
     folder.mkdir()
     (folder / "step.c").write_text("")
     result = refused(lab, folder, tmp_path)
+    whole = lab.maximum(practice=False)
+    assert (result.score, result.max_score, result.judged_max, result.possible) == (0, whole, whole, whole)
+    assert result.complete
     assert result.submission == "anna"
     assert "steps.c is missing" in result.tests[0].message
 
