@@ -138,7 +138,7 @@ def test_small_integers_are_exact(hgemm, rng):
 @points(2)
 @pytest.mark.parametrize("kind", ["uniform", "normal", "lognormal"])
 def test_errors_stay_within_the_bound(hgemm, rng, kind):
-    """(16 sqrt(k) + k / 4) u |A||B|: sums in single precision, products exact."""
+    """(16 sqrt(k) + k) u |A||B|: sums in single precision, products exact."""
     draw = {
         "uniform": rng.random,
         "normal": rng.standard_normal,

@@ -42,8 +42,8 @@ size_t tc_workspace_bytes(size_t m, size_t n, size_t k);
 /*
  * C = alpha * A * B + beta * C. A is m x k and B is k x n, in half precision (IEEE, 16 bits); C is m x n, in single
  * precision. Products are exact and sums are in single precision, as tensor cores compute them: per element
- * |error| <= (16 * sqrt(k) + k / 4) * 2^-24 * |alpha| * (|A| * |B|), and a little for beta * C. The second term is
- * there because tensor cores cut sums off where ordinary additions round them: errors of one sign add up.
+ * |error| <= (16 * sqrt(k) + k) * 2^-24 * (|alpha| * (|A| * |B|) + |beta * C|). The second term is there because
+ * tensor cores cut sums off where ordinary additions round them: errors of one sign add up.
  * lda >= k, ldb >= n, ldc >= n, ws_bytes >= tc_workspace_bytes(m, n, k); d_ws may be NULL when that is 0.
  */
 int tc_hgemm(size_t m, size_t n, size_t k, float alpha, const void *d_A, size_t lda, const void *d_B, size_t ldb,
