@@ -110,7 +110,8 @@ class Problem:
         Whatever the order, also where C itself is updated k times, no partial sum exceeds S, and an element sees at
         most k + 4 roundings of such sums. Worst case (Higham, Accuracy and Stability, §3.1): (k + 4) u S, which is
         below the bound up to k = 54. Above, the roundings are independent and even in [-u, u]: their sum is
-        sub-Gaussian with variance (k + 4) u^2 S^2 / 3, so that P(error > 8 sqrt(k) u S) <= 2 exp(-96 k / (k + 4)) < 10^-38 for k > 54.
+        sub-Gaussian with variance (k + 4) u^2 S^2 / 3, so that
+        P(error > 8 sqrt(k) u S) <= 2 exp(-96 k / (k + 4)) < 10^-38 for k > 54.
         Measured: single precision .33 of the bound at most, inputs rounded to bfloat16 at least 4 times the bound.
         """
         m, n, k = self.shape
