@@ -310,7 +310,9 @@ def _compiler(lab: Lab) -> str:
 
 
 def _common_flags(lab: Lab) -> tuple[str, ...]:
-    return (*nvcc.FLAGS, f"-arch={nvcc.architecture()}") if lab.language == "cuda" else recipe.COMMON_FLAGS
+    return (
+        (*nvcc.FLAGS, nvcc.code_for(nvcc.architecture())) if lab.language == "cuda" else recipe.COMMON_FLAGS
+    )
 
 
 @functools.lru_cache(maxsize=1)

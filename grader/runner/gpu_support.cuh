@@ -81,15 +81,35 @@ __global__ static void drive_delay(long long cycles)
     }
 }
 
-/* Device memory of `bytes` that begins `skew` bytes behind a multiple of 256, with guards of 256 bytes around it. */
+/*
+ * Takes places on every multiprocessor, each for a time of its own of up to `cycles`: the blocks of whatever runs beside
+ * it begin and end in an order that follows from the seed.
+ */
+__global__ static void drive_neighbour(uint32_t seed, uint32_t cycles)
+{
+    const long long start = clock64(), mine = bits(seed, blockIdx.x) % cycles;
+    while (clock64() - start < mine) {
+    }
+}
+
+/* What lies around an array in its own allocation. */
+enum Around {
+    GUARDS, /* 256 bytes on both sides, which are looked at afterwards */
+    NOTHING /* the allocation ends with the last element, so that a tool which knows allocations sees the next access */
+};
+
+/* Device memory of `bytes` that begins `skew` bytes behind a multiple of 256. */
 class Array {
 public:
-    Array(size_t bytes, size_t skew, int poison) : bytes_(bytes), lead_(GUARD + skew), poison_(poison)
+    Array(size_t bytes, size_t skew, int poison, Around around = GUARDS)
+        : bytes_(bytes), guard_(around == GUARDS ? 256 : 0), lead_(guard_ + skew), poison_(poison)
     {
-        if (cudaMalloc(&base_, lead_ + bytes_ + GUARD) != cudaSuccess)
+        if (lead_ + bytes_ + guard_ == 0) /* cudaMalloc would answer NULL, as if there were no memory */
+            guard_ = 1;
+        if (cudaMalloc(&base_, lead_ + bytes_ + guard_) != cudaSuccess)
             base_ = nullptr;
         else
-            cudaMemset(base_, poison_, lead_ + bytes_ + GUARD);
+            cudaMemset(base_, poison_, lead_ + bytes_ + guard_);
     }
     ~Array() { cudaFree(base_); }
     Array(const Array &) = delete;
@@ -104,9 +124,9 @@ public:
     /* Did something write outside the array? */
     bool damaged() const
     {
-        std::vector<unsigned char> around(lead_ + GUARD);
+        std::vector<unsigned char> around(lead_ + guard_);
         cudaMemcpy(around.data(), base_, lead_, cudaMemcpyDeviceToHost);
-        cudaMemcpy(around.data() + lead_, as<char>() + bytes_, GUARD, cudaMemcpyDeviceToHost);
+        cudaMemcpy(around.data() + lead_, as<char>() + bytes_, guard_, cudaMemcpyDeviceToHost);
         for (unsigned char byte : around)
             if (byte != (unsigned char)poison_)
                 return true;
@@ -122,9 +142,8 @@ public:
     }
 
 private:
-    static const size_t GUARD = 256;
     void *base_ = nullptr;
-    size_t bytes_, lead_;
+    size_t bytes_, guard_, lead_;
     int poison_;
 };
 
@@ -190,6 +209,7 @@ int play(const How *how, const std::vector<Input> &inputs, size_t ws_bytes, void
 {
     const long long late_cycles = 20000000; /* about 10 ms */
     const int poison = (int)how->poison;
+    const Around around = how->snug ? NOTHING : GUARDS;
     Scene scenes[2];
     const int streams = how->twin ? 2 : 1;
     memset(seen, 0, sizeof *seen);
@@ -198,14 +218,14 @@ int play(const How *how, const std::vector<Input> &inputs, size_t ws_bytes, void
         Scene &scene = scenes[i];
         bool fits = true;
         for (const Input &input : inputs) {
-            scene.in.push_back(std::make_unique<Array>(input.bytes, input.skew, 0xff));
+            scene.in.push_back(std::make_unique<Array>(input.bytes, input.skew, 0xff, around));
             fits = fits && scene.in.back()->exists();
             if (fits && input.bytes)
                 scene.in.back()->put(how->delayed ? std::vector<char>(input.bytes, 0).data()
                                                   : i ? input.twin : input.data);
         }
-        scene.out = std::make_unique<Array>(out_bytes, out_skew, poison);
-        scene.workspace = std::make_unique<Array>(ws_bytes, 0, poison);
+        scene.out = std::make_unique<Array>(out_bytes, out_skew, poison, around);
+        scene.workspace = std::make_unique<Array>(ws_bytes, 0, poison, around);
         scene.ws_bytes = ws_bytes;
         if (!fits || !scene.out->exists() || !scene.workspace->exists())
             return cudaErrorMemoryAllocation;
@@ -261,6 +281,14 @@ int play(const How *how, const std::vector<Input> &inputs, size_t ws_bytes, void
     return error ? error : cudaGetLastError();
 }
 
+/* What a call may leave behind that the next one, or the other side of a duel, would feel: lines held in the L2 cache. */
+inline void forget_persisting_lines()
+{
+    cudaCtxResetPersistingL2Cache();
+    cudaDeviceSetLimit(cudaLimitPersistingL2CacheSize, 0);
+    cudaGetLastError(); /* GPUs before Ampere have none and say so */
+}
+
 /*
  * The work of a measurement on a stream of its own, between two events: `passes` times new numbers at some places of
  * every input, and then `each(pass, k, stream)` for every input k. Ends when the device is idle; milliseconds[0] is
@@ -272,6 +300,7 @@ int measure(uint32_t passes, const std::vector<ArrayPointer> &inputs, uint32_t s
 {
     const size_t count = inputs.size();
     Arrays arrays = {};
+    forget_persisting_lines();
     for (size_t k = 0; k < count && k < MOST_ARRAYS; k++)
         arrays.at[k] = inputs[k]->template as<void>();
     cudaStream_t stream;
@@ -292,8 +321,37 @@ int measure(uint32_t passes, const std::vector<ArrayPointer> &inputs, uint32_t s
     cudaEventElapsedTime(milliseconds, begin, end);
     cudaEventDestroy(begin);
     cudaEventDestroy(end);
-    cudaStreamDestroy(stream);
+    cudaStreamDestroy(stream); /* and with it a window that was set on it */
+    forget_persisting_lines();
     return status ? status : error;
+}
+
+/*
+ * `again(i, stream)` for every i below `times`, each beside a neighbour that makes its blocks end in another order.
+ * The first answer that is not 0.
+ */
+inline int repeat(uint32_t times, uint32_t seed, const std::function<int(uint32_t, cudaStream_t)> &again)
+{
+    const unsigned threads = 256;
+    int device = 0, processors = 1, resident = 2048;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
+    cudaDeviceGetAttribute(&resident, cudaDevAttrMaxThreadsPerMultiProcessor, device);
+    const unsigned blocks = (unsigned)processors * (unsigned)(resident / (int)threads); /* all places, at first */
+    cudaStream_t stream, beside;
+    cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    cudaStreamCreateWithFlags(&beside, cudaStreamNonBlocking);
+    int status = 0;
+    for (uint32_t i = 0; i < times && !status; i++) {
+        if (i) /* the first one has the GPU to itself */
+            drive_neighbour<<<blocks, threads, 0, beside>>>(bits(seed, i), 100000u << (i % 3));
+        status = again(i, stream);
+        const cudaError_t error = cudaDeviceSynchronize();
+        status = status ? status : (int)error;
+    }
+    cudaStreamDestroy(stream);
+    cudaStreamDestroy(beside);
+    return status;
 }
 
 /* Keep `count` arrays of `bytes` in `arrays`, made anew only where their number or size changes. */

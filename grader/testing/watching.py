@@ -19,6 +19,9 @@ _WATCHED_S = 120.0
 _AFTER_A_HANG_S = 30.0
 """What hangs under one tool mostly hangs under the next."""
 
+_OPTIONS: dict[Tool, tuple[str, ...]] = {"memcheck": ("--padding", "4096")}
+"""Allocations that lie next to each other would hide the step from one into the next: room lies between them."""
+
 
 class Watcher:
     """`watch("memcheck", [Invocation("drive_sum", …)])` fails with the first thing that the tool found."""
@@ -56,6 +59,7 @@ class Watcher:
                 "5",
                 "--kernel-name-exclude",
                 "kns=drive_",
+                *_OPTIONS.get(tool, ()),
             ),
             policy="watched",
             limits=replace(GuestLimits(), memory_mib=None, tasks=0, output_kib=1024),

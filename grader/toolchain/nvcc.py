@@ -133,19 +133,31 @@ def architecture() -> str:
     return here.architecture if here else DEFAULT_ARCHITECTURE
 
 
-def compile_command(nvcc: Nvcc, flags: tuple[str, ...], source: str, target: str, kept: str) -> list[str]:
+def code_for(architecture: str) -> str:
+    """nvcc's option for code that runs on this GPU, as `gpu.Gpu` names it ('sm_86').
+
+    From compute capability 9.0 on, a GPU has instructions that no other has (wgmma, tcgen05); they are only in the
+    targets with an 'a'. The shorthand -arch=sm_90a leaves PTX beside them, on which ptxas of CUDA 13.0 gives up.
+    """
+    capability = architecture.removeprefix("sm_")
+    if not capability.isdigit() or int(capability) < 90:
+        return f"-arch={architecture}"
+    return f"-gencode=arch=compute_{capability}a,code=sm_{capability}a"
+
+
+def compile_command(nvcc: Nvcc, flags: tuple[str, ...], source: str, to: str, kept: str) -> list[str]:
     """One source to one object; PTX and the other steps' files stay in the folder `kept`."""
     keep = ["--keep", "--keep-dir", kept]
-    arch = f"-arch={architecture()}"
-    return [str(nvcc.program), *_host_flags(), *FLAGS, arch, *flags, *keep, "-c", source, "-o", target]
+    arch = code_for(architecture())
+    return [str(nvcc.program), *_host_flags(), *FLAGS, arch, *flags, *keep, "-c", source, "-o", to]
 
 
-def link_command(nvcc: Nvcc, objects: list[str], options: tuple[str, ...], target: str) -> list[str]:
+def link_command(nvcc: Nvcc, objects: list[str], options: tuple[str, ...], to: str) -> list[str]:
     """Objects to a shared library, with CUDA's runtime inside. `options` are the linker's own, e.g. '-z,defs'."""
     passed = [f"-Xlinker={option}" for option in options]
     folder = f"-L{nvcc.libraries}"
-    start = [str(nvcc.program), *_host_flags(), "-shared", "-cudart=static", f"-arch={architecture()}"]
-    return [*start, *objects, *passed, folder, "-o", target]
+    start = [str(nvcc.program), *_host_flags(), "-shared", "-cudart=static", code_for(architecture())]
+    return [*start, *objects, *passed, folder, "-o", to]
 
 
 def as_gcc_says_it(text: str) -> str:

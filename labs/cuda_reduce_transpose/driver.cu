@@ -111,6 +111,21 @@ int drive_filled_sum(size_t n, uint32_t seed, float *out)
     return status ? status : error;
 }
 
+int drive_repeated_sum(size_t n, uint32_t seed, uint32_t times, float *out)
+{
+    const size_t ws_bytes = red_workspace_bytes(n);
+    Array in(n * sizeof(float), 0, 0xff), results(times * sizeof *out, 0, 0xff), ws(ws_bytes, 0, 0xff);
+    if (!in.exists() || !results.exists() || !ws.exists())
+        return cudaErrorMemoryAllocation;
+    gpu::drive_fill<<<1024, 256>>>(in.as<float>(), n, seed);
+    cudaDeviceSynchronize();
+    const int status = gpu::repeat(times, seed, [&](uint32_t i, cudaStream_t s) {
+        return red_sum_f32(in.as<float>(), n, results.as<float>() + i, ws.as<void>(), ws_bytes, s);
+    });
+    results.get(out);
+    return status;
+}
+
 int drive_filled_transpose(size_t rows, size_t cols, uint32_t seed, size_t places, const uint64_t *where, uint32_t *out)
 {
     Array in(rows * cols * sizeof(float), 0, 0xff), result(rows * cols * sizeof(float), 0, 0xff);

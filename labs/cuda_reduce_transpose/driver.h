@@ -18,6 +18,7 @@ typedef struct {
     uint32_t delayed; /* the input is written late, by work that is queued on the same stream before the call */
     uint32_t twin;    /* a second stream does it too, on -input, so many times as often; `out` gets both */
     uint32_t poison;  /* byte that outputs, workspace and guards hold before */
+    uint32_t snug;    /* no guards: every array ends where its allocation ends, for a tool that watches accesses */
 } drive_how;
 
 /* What was seen besides the result. */
@@ -43,6 +44,8 @@ int drive_transpose(int bytes, const drive_how *how, const void *in, size_t rows
 int drive_nonsense(int32_t *answers);
 /* The sum of n numbers that the device makes itself (gpu_support.cuh). */
 int drive_filled_sum(size_t n, uint32_t seed, float *out);
+/* The same sum `times` times, each beside other work on the GPU: out[0 .. times). */
+int drive_repeated_sum(size_t n, uint32_t seed, uint32_t times, float *out);
 /* Bits of places of a transpose of rows x cols such numbers: out[j] = result[where[j]]. */
 int drive_filled_transpose(size_t rows, size_t cols, uint32_t seed, size_t places, const uint64_t *where,
                            uint32_t *out);

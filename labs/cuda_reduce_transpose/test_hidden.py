@@ -204,11 +204,17 @@ def test_the_stream_orders_the_work(reduce, transpose, rng):
 
 
 @points(1)
-def test_equal_inputs_give_equal_bits(reduce, rng):
-    """Twenty sums of the same numbers are the same: atomics in the order of arrival are not."""
+def test_equal_inputs_give_equal_bits(library, reduce, rng):
+    """Sums of the same numbers are the same, whichever block ends first: atomics in the order of arrival are not."""
     numbers = rng.standard_normal(1_000_003).astype(np.float32)
     sums = np.array([reduce("sum", numbers, case="20 times")[0] for _ in range(20)])
     assert_same(sums, np.full(20, sums[0]), what="sums of the same numbers", case="20 times")
+    for n in [100, 3000, 50_000, 1_000_003, (1 << 22) + 3, (1 << 24) + 5, 1 << 26]:
+        case = f"n = {n}, 30 times, beside other work on the GPU"
+        sums, seed = np.zeros(30, np.float32), int(rng.integers(0, 1 << 32))
+        status = library.call("drive_repeated_sum", n, seed, sums.size, sums, case=case)
+        check(status == 0, "the call failed", case=case, got=f"cudaError_t {status}")
+        assert_same(sums, np.full(30, sums[0]), what="sums of the same numbers", case=case)
 
 
 @points(2)
@@ -325,7 +331,7 @@ def test_nothing_is_allocated_or_waited_for(library):
 def scenes(library, rng):
     """Small calls of every function, for a tool that watches each access."""
     how, seen = library.struct("drive_how"), library.struct("drive_seen")
-    how.poison, how.skew = POISON, 1
+    how.poison, how.skew, how.snug = POISON, 1, 1
     numbers, out = rng.random(5000, np.float32), np.zeros(1, np.float32)
     rows, sums = rng.random((37, 32)).astype(np.float32), np.zeros(37, np.float32)
     matrix, turned = rng.random((70, 45)).astype(np.float32), np.zeros((45, 70), np.float32)

@@ -62,6 +62,24 @@ int drive_sgemm(const drive_how *how, size_t m, size_t n, size_t k, float alpha,
                      });
 }
 
+int drive_repeated_hgemm(size_t m, size_t n, size_t k, uint32_t seed, uint32_t times, float *c)
+{
+    const size_t ws_bytes = tc_workspace_bytes(m, n, k);
+    Array a(m * k * sizeof(__half), 0, 0xff), b(k * n * sizeof(__half), 0, 0xff), ws(ws_bytes, 0, 0xff);
+    Array out(times * m * n * sizeof *c, 0, 0xff);
+    if (!a.exists() || !b.exists() || !ws.exists() || !out.exists())
+        return cudaErrorMemoryAllocation;
+    gpu::drive_fill<<<1024, 256>>>(a.as<__half>(), m * k, gpu::bits(seed, 0));
+    gpu::drive_fill<<<1024, 256>>>(b.as<__half>(), k * n, gpu::bits(seed, 1));
+    cudaDeviceSynchronize();
+    const int status = gpu::repeat(times, seed, [&](uint32_t i, cudaStream_t s) {
+        return tc_hgemm(m, n, k, 1, a.as<void>(), k, b.as<void>(), n, 0, out.as<float>() + i * m * n, n, ws.as<void>(),
+                        ws_bytes, s);
+    });
+    out.get(c);
+    return status;
+}
+
 int drive_nonsense(int32_t *answers)
 {
     const size_t ws_bytes = tc_workspace_bytes(64, 64, 64);

@@ -18,6 +18,7 @@ typedef struct {
     uint32_t delayed; /* A and B are written late, by work that is queued on the same stream before the call */
     uint32_t twin;    /* a second stream does it too, with -A (tc_hgemm), so many times as often; `c` gets both */
     uint32_t poison;  /* byte that the workspace and the guards hold before */
+    uint32_t snug;    /* no guards: every array ends where its allocation ends, for a tool that watches accesses */
 } drive_how;
 
 /* What was seen besides the result. */
@@ -35,6 +36,8 @@ int drive_hgemm(const drive_how *how, size_t m, size_t n, size_t k, float alpha,
 /* tc_sgemm_smem; a, b: floats. */
 int drive_sgemm(const drive_how *how, size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
                 const float *b, size_t ldb, float beta, float *c, size_t ldc, drive_seen *seen);
+/* The product of two matrices that the device makes itself, `times` times, each beside other work: c[times][m][n]. */
+int drive_repeated_hgemm(size_t m, size_t n, size_t k, uint32_t seed, uint32_t times, float *c);
 /* What arguments that contradict the header are answered: answers[0 .. 11], in the order of driver.cu. */
 int drive_nonsense(int32_t *answers);
 

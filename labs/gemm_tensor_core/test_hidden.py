@@ -228,12 +228,19 @@ def test_the_stream_orders_the_work(hgemm, rng):
 
 
 @points(1)
-def test_equal_inputs_give_equal_bits(hgemm, rng):
-    """Ten products of the same matrices are the same: sums in the order of arrival are not."""
+def test_equal_inputs_give_equal_bits(library, hgemm, rng):
+    """Products of the same matrices are the same, whichever block ends first: sums in the order of arrival are not."""
     a, b = (rng.standard_normal(shape).astype(np.float16) for shape in ((128, 16_384), (16_384, 128)))
     first = hgemm(a, b, case="10 times").c
     for _ in range(9):
         assert_same(hgemm(a, b, case="10 times").c, first, what="C", case="10 times")
+    for m, n, k in [(64, 64, 1000), (64, 64, 65_536), (128, 128, 16_384), (256, 192, 4096), (512, 512, 2048)]:
+        case = f"{m} x {n} x {k}, 20 times, beside other work on the GPU"
+        products, seed = np.zeros((20, m, n), np.float32), int(rng.integers(0, 1 << 32))
+        status = library.call("drive_repeated_hgemm", m, n, k, seed, len(products), products, case=case)
+        check(status == 0, "the call failed", case=case, got=f"cudaError_t {status}")
+        for again in products[1:]:
+            assert_same(again, products[0], what="C", case=case)
 
 
 @points(1)
@@ -261,12 +268,13 @@ def scenes(library, rng):
     calls = []
     for m, n, k, skew in [(128, 128, 128, 0), (70, 45, 100, 1)]:
         how, seen = library.struct("drive_how"), library.struct("drive_seen")
-        how.poison, how.skew_a, how.skew_b = POISON, skew, skew
+        how.poison, how.skew_a, how.skew_b, how.snug = POISON, skew, skew, 1
         a, b = (halves(rng, *shape).view(np.uint16).ravel() for shape in ((m, k), (k, n)))
         c = np.zeros(m * n, np.float32)
         calls.append(Invocation("drive_hgemm", (how, m, n, k, 1.0, a, k, b, n, 0.0, c, n, seen)))
     x, y, z = (rng.random(40 * 40, np.float32) for _ in range(3))
     how, seen = library.struct("drive_how"), library.struct("drive_seen")
+    how.poison, how.snug = POISON, 1
     calls.append(Invocation("drive_sgemm", (how, 40, 40, 40, 1.0, x, 40, y, 40, 0.5, z, 40, seen)))
     return calls
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,27 @@ def test_a_toolkit_that_nobody_else_may_enter_is_copied(
     finally:
         monkeypatch.undo()
         nvcc.cache.root.cache_clear()
+
+
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_86", "sm_89", "native"])
+def test_older_gpus_are_named_in_short(architecture: str) -> None:
+    assert nvcc.code_for(architecture) == f"-arch={architecture}"
+
+
+@pytest.mark.parametrize(
+    "architecture, instruction",
+    [
+        ("sm_90", "wgmma.fence.sync.aligned;"),
+        ("sm_100", "tcgen05.wait::ld.sync.aligned;"),
+        ("sm_120", "griddepcontrol.wait;"),
+    ],
+)
+def test_what_only_one_gpu_has_can_be_reached(tmp_path: Path, architecture: str, instruction: str) -> None:
+    source = tmp_path / "own.cu"
+    source.write_text(f'__global__ void own() {{ asm volatile("{instruction}"); }}\n')
+    command = [str(nvcc.find().program), nvcc.code_for(architecture), "-cubin", str(source), "-o", os.devnull]
+    made = subprocess.run(command, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
 
 
 def test_messages_read_as_gcc_writes_them() -> None:
