@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from grader import cache
+from grader import cache, cores
 from grader.lab import ContractError, Lab, list_labs, load_lab
 from grader.sandbox import probe
 from grader.testing.checks import NotJudged
@@ -93,7 +93,7 @@ def lab_finding(lab: Lab, machine: dict[str, Finding], reference: Finding | None
     if stopped:
         return Finding(name, "no", f"nothing: {'; '.join(stopped)}", "not judged here")
     tests = "".join(path.read_text("utf-8", "replace") for path in lab.test_files(practice=False))
-    cores = len(os.sched_getaffinity(0))
+    here = cores.usable()
     absent = programs.missing(lab)
     losses = [
         (bool(absent), f"what needs {', '.join(absent)} (apt-get install {' '.join(absent)})"),
@@ -101,7 +101,7 @@ def lab_finding(lab: Lab, machine: dict[str, Finding], reference: Finding | None
         (lab.hardware.gpu and machine["CuPy"].status != "yes", "what CuPy checks"),
         (machine["sandbox"].status == "no", "hidden tests (no sandbox: practice only)"),
         (reference is not None and reference.status == "no", "duels with the reference"),
-        (cores < lab.hardware.cores, f"what needs {lab.hardware.cores} cores (here: {cores})"),
+        (here < lab.hardware.cores, f"what needs {lab.hardware.cores} cores (here: {here})"),
         (
             machine["valgrind"].status != "yes" and "simulate" in tests,
             "tests on a simulated CPU (no valgrind)",
@@ -168,9 +168,11 @@ def _cpu() -> Finding:
 
 
 def _cores() -> Finding:
-    cores, memory = len(os.sched_getaffinity(0)), fitness.cpu_info().memory_gib
-    found = f"{cores} usable, {memory:g} GiB of memory"
-    if cores == 1:
+    here, memory, limit = cores.usable(), fitness.cpu_info().memory_gib, cores.quota()
+    found = f"{here} usable, {memory:g} GiB of memory"
+    if limit is not None and limit < len(os.sched_getaffinity(0)):
+        found += f"; a control group gives the time of {limit:g}"
+    if here == 1:
         return Finding(
             "cores", "partly", found, "speed-up by threads cannot show", "give it two cores or more"
         )

@@ -12,7 +12,7 @@ import grader
 
 PACKAGE = Path(grader.__file__).parent
 HOUSE = (
-    {"result", "cache", "cc"},
+    {"result", "cache", "cc", "cores", "trouble"},
     {"contract"},
     {"lab", "scoring"},
     {"submission", "history", "hints"},

@@ -5,13 +5,13 @@ Correctness trials run side by side; what is timed runs alone, afterwards.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader import cores
 from grader.authoring.candidates import BadCandidate, Candidate, lay_out, of_lab, selected
 from grader.authoring.trial import TrialFailed, Trials
 from grader.lab import Lab
@@ -79,7 +79,7 @@ def check(
 
     with tempfile.TemporaryDirectory(prefix="grader-check-") as scratch:
         Path(scratch).chmod(0o755)
-        workers = min(8, 2 * len(os.sched_getaffinity(0)))  # those that hang only wait
+        workers = min(8, 2 * cores.usable())  # those that hang only wait
         trials = Trials(lab, Path(scratch))
         for slot in range(workers):
             trials.slots.put(slot)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from grader import cores
 from grader.lab import Duel as DuelContract
 from grader.result import Duel, DuelCase, Roofline
 from grader.runner.host import GuestFailed
@@ -47,9 +47,7 @@ class DuelRunner:
         Raises CheckFailed below the first tier or for a wrong timed result, NotJudged when it cannot be told.
         """
         contract = self._subject.lab.duels[name]
-        cores = len(os.sched_getaffinity(0))
-        if ranks > cores:  # who has the core while the other waits would be measured, not the submission
-            raise NotJudged(f"needs {ranks} cores, one for each process; here {cores} may be used")
+        _check_cores(_wanted_cores(contract, self._subject.lab.hardware.cores, ranks))
         against = None if contract.against == "self" else self._reference()
         rules = Rules(_tiers(contract), contract.clock, contract.cap_s, scale, contract.compares)
         ours = self._subject.side(ranks)
@@ -223,3 +221,20 @@ def _roofline(contract: DuelContract, against: Reference | None, outcome: Outcom
         peak=against.peak / 1e9 if contract.intensity is not None else None,
         bandwidth=bandwidth / 1e9 if contract.intensity is not None and bandwidth else None,
     )
+
+
+def _wanted_cores(contract: DuelContract, of_lab: int, ranks: int) -> int:
+    """By the wall clock all of the lab's, one for each process, and two where threads are to be faster than one."""
+    if contract.clock == "cpu":
+        return max(1, ranks)
+    return max(of_lab, ranks, 2 if contract.against == "self" else 1)
+
+
+def _check_cores(wanted: int) -> None:
+    """Raises NotJudged: who has the core while the other waits would be measured, and not the submission."""
+    here = cores.usable()
+    if wanted > here:
+        raise NotJudged(
+            f"needs {wanted} cores at a time, here it has {here}: "
+            "give the machine or the container more (docker run --cpus), and look with `make doctor`"
+        )

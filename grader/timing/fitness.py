@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader import cores
+
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _ISA = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512bw", "amx_tile")
 
@@ -69,7 +71,7 @@ def cpu_info() -> CpuInfo:
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return CpuInfo(
         name=fields.get("model name", platform.processor() or platform.machine()),
-        cores=len(os.sched_getaffinity(0)),
+        cores=cores.usable(),
         isa=tuple(name for name in _ISA if name in flags),
         memory_gib=round(pages / (1 << 30), 1),
         kernel=platform.release(),

@@ -52,6 +52,12 @@ RUNTIMES: Mapping[Variant, tuple[str, ...]] = {
 }
 """Clang's own first: asked for gcc's, clang names those of the gcc that it found beside it."""
 
+_AT_ITS_OWN_PLACE = ("-no-pie",)
+"""Of an executable with AddressSanitizer. A position-independent one the kernel puts anywhere from 0x555555554000 on,
+with vm.mmap_rnd_bits=32 within 16 TiB of it (ELF_ET_DYN_BASE, fs/binfmt_elf.c). Four of those, from 0x600000000000 on,
+are where AddressSanitizer of gcc 12 must have its heap: one start in four dies before main, wherever personality(2) may
+not turn the drawing off. At 0x400000, where the linker puts what is not position-independent, none does."""
+
 _LOADERS_OWN = re.compile(r"/usr/(lib|lib64|lib/[^/]+-linux-gnu)")
 
 
@@ -71,7 +77,7 @@ class Recipe:
     @property
     def identity(self) -> str:
         """The whole of it, for the key of what it builds."""
-        return "\n".join([self.compiler.identity, *self.library([], [])])
+        return "\n".join([self.compiler.identity, *self.library([], []), *self.program("", [], [])])
 
     def library(self, sources: Sequence[str], objects: Sequence[str]) -> list[str]:
         """The command that makes the shared library."""
@@ -80,7 +86,8 @@ class Recipe:
 
     def program(self, name: str, sources: Sequence[str], objects: Sequence[str]) -> list[str]:
         """The command that makes the executable `name`."""
-        parts = [*sources, *objects, *self.runtime, "-Wl,-z,noexecstack", *self.libraries]
+        where = _AT_ITS_OWN_PLACE if self.variant == "asan" else ()
+        parts = [*sources, *objects, *self.runtime, *where, "-Wl,-z,noexecstack", *self.libraries]
         return [*self._start(), *parts, "-o", f"../out/{name}"]
 
     def object(self, source: str) -> list[str]:

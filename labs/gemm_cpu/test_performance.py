@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from grader.cores import usable as usable_cores
 from grader.runner.invoke import Invocation
 from grader.scoring import linear_credit
 from grader.testing import category, points
@@ -41,7 +41,7 @@ def test_odd_and_skinny_sizes_keep_up_with_openblas(duel):
 @points(3)
 def test_threads_speed_it_up(duel, library, rng):
     """gemm_f32_mt on every core against your own gemm_f32 on one."""
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     duel("threads", [threaded(size_for(0.15, library, rng), cores)], scale=1 / cores)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from grader.cores import usable as usable_cores
 from grader.runner.channel import Value
 from grader.runner.invoke import Invocation
 from grader.scoring import linear_credit
@@ -39,7 +39,7 @@ def test_loops_begin_and_end_quickly(duel):
 @points(6)
 def test_large_tasks_use_every_core(duel):
     """Tasks of 400 µs on as many workers as cores, against the same tasks one after the other."""
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     duel("speedup", [against_serial(cores, 60 * cores)], scale=1 / cores)
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from grader import cores
 from grader.lab import Duel as Contract
 from grader.result import Duel
 from grader.runner.host import GuestFailed
@@ -25,13 +26,19 @@ class Fought:
     """One duel whose outcome is known beforehand: an Outcome, or an exception."""
 
     def __init__(
-        self, monkeypatch, outcome: Outcome | Exception, contract: Contract = LARGE, ranks: int = 0
+        self,
+        monkeypatch,
+        outcome: Outcome | Exception,
+        contract: Contract = LARGE,
+        ranks: int = 0,
+        cores: int = 1,
     ) -> None:
         self.records: list[Duel] = []
         self.credit: float | None = None
         self.sides: list[object] = []
         reference = SimpleNamespace(name="OpenBLAS", isa="Haswell", side="theirs", peak=112e9, bandwidth=16e9)
-        lab = SimpleNamespace(duels={"large": contract}, credit=DEFAULT_CREDIT)
+        hardware = SimpleNamespace(cores=cores)
+        lab = SimpleNamespace(duels={"large": contract}, credit=DEFAULT_CREDIT, hardware=hardware)
         subject = SimpleNamespace(lab=lab, side=lambda ranks=0: "ours")
 
         def fight(ours, theirs, *_):
@@ -81,8 +88,26 @@ def test_more_ranks_than_cores_are_not_measured(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3})
     fought = Fought(monkeypatch, measured("passed", 0.6, (0.58, 0.62)), ranks=2)
     assert isinstance(fought.error, NotJudged)
-    assert str(fought.error) == "needs 2 cores, one for each process; here 1 may be used"
+    assert str(fought.error).startswith("needs 2 cores at a time, here it has 1: ")
     assert (fought.records, fought.credit, fought.sides) == ([], None, [])
+
+
+@pytest.mark.parametrize(
+    ("contract", "of_lab", "wanted"),
+    [
+        (LARGE, 2, 0),  # CPU time is the same on a core that is shared
+        (LARGE.model_copy(update={"clock": "wall"}), 1, 0),
+        (LARGE.model_copy(update={"clock": "wall"}), 2, 2),
+        (LARGE.model_copy(update={"clock": "wall", "against": "self"}), 1, 2),
+    ],
+)
+def test_threads_are_not_timed_on_fewer_cores_than_they_need(monkeypatch, contract, of_lab, wanted):
+    """Two visible cores with the time of one: docker --cpus=1."""
+    monkeypatch.setattr(cores, "quota", lambda root=None: 1.0)
+    fought = Fought(monkeypatch, measured("passed", 0.6, (0.58, 0.62)), contract, cores=of_lab)
+    assert isinstance(fought.error, NotJudged) == bool(wanted)
+    if wanted:
+        assert str(fought.error).startswith(f"needs {wanted} cores at a time, here it has 1: ")
 
 
 def test_rates_are_told_in_the_unit_of_the_duel(monkeypatch):

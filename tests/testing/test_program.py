@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from grader.testing.checks import CheckFailed, NotJudged
 from grader.testing.program import Program
 from grader.testing.subject import Subject, reference_of
 from grader.timing.duel import Case, Rules, Task, fight
+from grader.toolchain import probe
 from tests.conftest import needs
 from tests.fixtures import programs_lab
 from tests.fixtures.tiny import leaving_nothing
@@ -142,3 +144,23 @@ def test_programs_fight_a_duel(subject: Subject) -> None:
         )
     assert outcome.rounds > 0 or outcome.verdict == "not_judged"
     assert seen and all(word.isdigit() for word in seen)
+
+
+def test_with_a_sanitizer_it_lies_where_the_sanitizers_heap_never_is(subject: Subject) -> None:
+    """Where the kernel draws the place of an executable, one start in four would die before main."""
+    executable = subject.built("asan").program
+    assert executable is not None
+    with executable.open("rb") as file:
+        kind = int.from_bytes(file.read(18)[16:], "little")
+    assert kind == 2, "ET_EXEC: its addresses are the linker's, not the kernel's"
+
+
+def test_a_sanitizer_that_dies_here_is_not_the_programs_fault(monkeypatch) -> None:
+    """Where staff's own program dies in its start, nobody's is judged."""
+    monkeypatch.setattr(probe, "stand_in", lambda *ignored: Path("/usr/bin/false"))
+    subject = Subject(programs_lab.lab(), programs_lab.source(), best_tier())
+    try:
+        with pytest.raises(NotJudged, match="AddressSanitizer does not start here: "):
+            subject.program("asan")
+    finally:
+        subject.close()
