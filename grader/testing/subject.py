@@ -36,7 +36,7 @@ from grader.testing.ranks import Ranks
 from grader.testing.simulation import Simulator
 from grader.testing.watching import Watcher
 from grader.timing.duel import Side
-from grader.toolchain import build, module, nvcc, probe, reference, stacks
+from grader.toolchain import build, gpu_trial, module, nvcc, probe, reference, stacks
 from grader.toolchain import programs as furniture
 from grader.toolchain.build import Built
 from grader.toolchain.interface import Interface
@@ -178,7 +178,7 @@ class Subject:
             return "needs an NVIDIA GPU"
         if not gpu.driver_libraries():
             return "needs the driver's library libcuda.so.1, which is not where the loader looks: set LD_LIBRARY_PATH"
-        return None
+        return gpu_trial.why_not() or None
 
     def program(self, variant: Variant = "release") -> Program:
         """The submission's executable. One sandbox serves the tests of a variant in turn.

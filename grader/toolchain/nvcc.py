@@ -160,6 +160,18 @@ def link_command(nvcc: Nvcc, objects: list[str], options: tuple[str, ...], to: s
     return [*start, *objects, *passed, folder, "-o", to]
 
 
+def program_command(nvcc: Nvcc, source: str, to: str) -> list[str]:
+    """One source to an executable with CUDA's runtime inside."""
+    start = [str(nvcc.program), *_host_flags(), *FLAGS, code_for(architecture()), f"-L{nvcc.libraries}"]
+    return [*start, source, "-o", to]
+
+
+def oldest(nvcc: Nvcc) -> int:
+    """The lowest compute capability that it makes code for, e.g. 75; 0 when it does not say."""
+    listed = [int(number) for number in re.findall(r"compute_(\d+)", _said(nvcc.program, "--list-gpu-arch"))]
+    return min(listed, default=0)
+
+
 def as_gcc_says_it(text: str) -> str:
     """nvcc's messages in gcc's form, with the column of its caret, so that they are explained like any other.
 
