@@ -282,11 +282,25 @@ int play(const How *how, const std::vector<Input> &inputs, size_t ws_bytes, void
 }
 
 /* What a call may leave behind that the next one, or the other side of a duel, would feel: lines held in the L2 cache. */
-inline void forget_persisting_lines()
+inline void forget_persisting_lines(cudaStream_t stream)
 {
+    cudaStreamAttrValue none = {}; /* a window of 0 bytes */
+    cudaStreamSetAttribute(stream, cudaStreamAttributeAccessPolicyWindow, &none);
     cudaCtxResetPersistingL2Cache();
     cudaDeviceSetLimit(cudaLimitPersistingL2CacheSize, 0);
     cudaGetLastError(); /* GPUs before Ampere have none and say so */
+}
+
+/*
+ * The stream of all measurements. It is kept, since libraries make room for each new stream that they see (cuBLAS: its
+ * workspace), which costs as much as many a small kernel.
+ */
+inline cudaStream_t measuring_stream()
+{
+    static cudaStream_t stream = nullptr;
+    if (!stream)
+        cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    return stream;
 }
 
 /*
@@ -300,12 +314,11 @@ int measure(uint32_t passes, const std::vector<ArrayPointer> &inputs, uint32_t s
 {
     const size_t count = inputs.size();
     Arrays arrays = {};
-    forget_persisting_lines();
     for (size_t k = 0; k < count && k < MOST_ARRAYS; k++)
         arrays.at[k] = inputs[k]->template as<void>();
-    cudaStream_t stream;
+    cudaStream_t stream = measuring_stream();
     cudaEvent_t begin, end;
-    cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    forget_persisting_lines(stream);
     cudaEventCreate(&begin);
     cudaEventCreate(&end);
     cudaEventRecord(begin, stream);
@@ -321,8 +334,7 @@ int measure(uint32_t passes, const std::vector<ArrayPointer> &inputs, uint32_t s
     cudaEventElapsedTime(milliseconds, begin, end);
     cudaEventDestroy(begin);
     cudaEventDestroy(end);
-    cudaStreamDestroy(stream); /* and with it a window that was set on it */
-    forget_persisting_lines();
+    forget_persisting_lines(stream);
     return status ? status : error;
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from grader.sandbox import gpu
 from grader.scoring import duel_credit, highest_tier
 from grader.testing.checks import CheckFailed, NotJudged
 from grader.testing.subject import Reference, Subject
-from grader.timing import duel
+from grader.timing import duel, gpu_clocks
 from grader.timing.duel import Case, Outcome, Rules
 
 
@@ -54,6 +55,10 @@ class DuelRunner:
         theirs = ours
         if against is not None:
             theirs = against.grouped(ranks) if ranks else against.side
+        here = gpu.present() if self._subject.lab.hardware.gpu else None
+        clocks = gpu_clocks.Clocks(gpu_clocks.reader(here.uuid)) if here else None
+        if clocks is not None:
+            cases = [clocks.watching(case) for case in cases]
         try:
             outcome = duel.fight(ours, theirs, cases, rules, self._rng, self._on_round)
         except duel.ReferenceFailed as failed:
@@ -64,6 +69,8 @@ class DuelRunner:
             raise _mistake(mistake) from None
         except duel.Held as held:
             raise NotJudged(f"held for review: {held}") from None
+        if clocks is not None and (reason := clocks.disturbed()):
+            outcome = replace(outcome, verdict="not_judged", reason=reason)
         self._settle(name, contract, against, outcome)
 
     def _settle(self, name: str, contract: DuelContract, against: Reference | None, outcome: Outcome) -> None:

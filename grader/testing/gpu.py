@@ -27,8 +27,8 @@ def mix(h: Any) -> Any:
     return h ^ (h >> np.uint32(16))
 
 
-def bits(seed: int, i: Any) -> Any:
-    """Numbers i (an array of uint64) of the row that `seed` names: 32 random bits each."""
+def bits(seed: Any, i: Any) -> Any:
+    """Numbers i (an array of uint64) of the row that `seed` names: 32 random bits each. Or an array of seeds."""
     high = mix(np.uint32(seed) ^ (i >> np.uint64(32)).astype(np.uint32))
     return mix(i.astype(np.uint32) * np.uint32(0x9E3779B9) + high)
 
@@ -53,8 +53,8 @@ def filled(xp: Any, n: int, seed: int, number: Callable[[Any], Any] = unit) -> A
     return number(bits(seed, xp.arange(n, dtype=np.uint64)))
 
 
-def touched(n: int, seed: int, number: Callable[[Any], Any] = unit) -> tuple[Array, Array]:
-    """What `drive_touch` writes: (TOUCHES places below n, their new numbers)."""
+def touched(n: int, seed: Any, number: Callable[[Any], Any] = unit) -> tuple[Array, Array]:
+    """What `drive_touch` writes: (TOUCHES places below n, their new numbers); a row each for a column of seeds."""
     j = np.arange(TOUCHES, dtype=np.uint64)
     stretch = n // TOUCHES
     places = j * np.uint64(stretch) + bits(seed, 2 * j) % np.uint32(stretch)
