@@ -302,7 +302,7 @@ def _nearest(wanted: str, names: list[str]) -> str | None:
 def _left_out(root: int, lab: Lab) -> list[str]:
     """A note on files that the lab does not name; its header, a Makefile and dot files are no surprise."""
     taken = {source.path.split("/")[0] for source in lab.sources}
-    expected = {lab.interface.header, "Makefile"}
+    expected = {lab.interface.header, "Makefile", *_handed_out(lab)}
     others = [
         name + "/" * is_dir
         for name, is_dir in _names(root)
@@ -312,6 +312,11 @@ def _left_out(root: int, lab: Lab) -> list[str]:
         return []
     wanted = ", ".join(source.path for source in lab.sources)
     return [f"Only {wanted} {'is' if len(lab.sources) == 1 else 'are'} taken; left out: {_listed(others)}."]
+
+
+def _handed_out(lab: Lab) -> list[str]:
+    """What the course itself has put beside the student's files, such as a main.c."""
+    return [path.name for path in lab.starter.iterdir()] if lab.starter.is_dir() else []
 
 
 def _listed(names: list[str]) -> str:

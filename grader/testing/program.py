@@ -19,6 +19,8 @@ from grader.toolchain import sanitizers
 
 _SHOWN = 2000
 _HALVINGS = 3
+_SECOND_TRY = 5
+"""So many times as long may a run take that is repeated since its time was over."""
 _PATIENCE = 3
 """So many sandboxes may a program break before it is not run any more."""
 
@@ -83,9 +85,16 @@ class Program:
         return ended
 
     def attempt(self, run: Run, case: str = "") -> Ended:
-        """One run, made by `command`, whose end may be any. Raises CheckFailed when the sandbox died."""
+        """One run, made by `command`, whose end may be any. Raises CheckFailed when the sandbox died.
+
+        A run of the submission that was stopped at its time without having worked for half of it is repeated with
+        far more: it may have waited for the machine. Who works all the time has had the time.
+        """
         try:
-            return self.start().run(run)
+            ended = self.start().run(run)
+            if self._blame and ended.timed_out and ended.cpu_s < run.timeout_s / 2:
+                ended = self.start().run(replace(run, timeout_s=run.timeout_s * _SECOND_TRY))
+            return ended
         except GuestFailed as failure:
             self.close()
             raise self._broken(failure, case or _words(run)) from None

@@ -4,6 +4,7 @@
 #include "driver.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { PLACES = 2, MAX_WORLD = 64 };
 
@@ -280,6 +282,19 @@ int drive_own_rounds(const char *dir, int rank, int world, uint32_t seed, size_t
     return error;
 }
 
+/* Whatever is opened meanwhile gets the descriptor 0 first. */
+int drive_own_without_input(const char *dir, int rank, int world, size_t rounds, size_t n, float *buf, uint64_t *hash)
+{
+    int saved = fcntl(0, F_DUPFD_CLOEXEC, 100);
+    close(0);
+    int error = drive_own_rounds(dir, rank, world, 1, rounds, n, buf, hash);
+    if (saved >= 0) {
+        dup2(saved, 0);
+        close(saved);
+    }
+    return error;
+}
+
 /* ---- single scenes ---- */
 
 static void sleep_us(uint32_t us)
@@ -424,5 +439,37 @@ int drive_register_nonsense(int which, int64_t *seen)
     seen[14] = ddp_allreduce_f32(d, data, 8, DDP_SUM);
     seen[15] = ddp_sync(d);
     seen[16] = ddp_barrier(d);
+    return 0;
+}
+
+/* Answers of: the transport (own) with ddp_create, ddp_register, backward with ddp_sync, and three collectives, up to the
+ * first that is not 0; 99 for those behind it. out: 7 sums, 7 sums of the rank's part, and world * 7 gathered numbers. */
+int drive_hungry(const char *dir, int own, int rank, int world, const int32_t *fds, const drive_shape *shape, size_t np,
+                 int64_t *seen, float *out)
+{
+    enum { N = 7 };
+    static const uint32_t order[2] = {2, 0};
+    static const float zeros[16];
+    struct place *at = &places[0];
+    float numbers[MAX_WORLD * N];
+    for (int i = 0; i < world * N; i++)
+        numbers[i] = (float)(i + 1);
+    seen[0] = own ? drive_own(0, dir, rank, world, 5000) : drive_open(0, rank, world, fds, 0, 1, 5000);
+    if (seen[0] == 0)
+        seen[1] = drive_register(0, shape, np, 8, zeros);
+    if (seen[1] == 0) {
+        seen[2] = drive_backward(0, zeros, order, 2, 0);
+        if (seen[2] == 0)
+            seen[2] = ddp_sync(at->ddp);
+    }
+    if (seen[2] == 0) {
+        memcpy(out, numbers, N * sizeof *out);
+        seen[3] = ddp_allreduce_f32(at->ddp, out, N, DDP_SUM);
+    }
+    if (seen[3] == 0)
+        seen[4] = ddp_reduce_scatter_f32(at->ddp, numbers, out + N, N);
+    if (seen[4] == 0)
+        seen[5] = ddp_allgather_f32(at->ddp, numbers, out + 2 * N, N);
+    drive_close(0);
     return 0;
 }

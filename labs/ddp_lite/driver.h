@@ -30,6 +30,12 @@ int drive_idle(int which, int timeout_ms);
 /* ddp_unix_transport, two all-reduces of n ones, close, `times` times. */
 int drive_lifecycles(const char *dir, int rank, int world, size_t times, size_t n);
 
+typedef struct {
+    uint64_t n;
+    int32_t requires_grad;
+    int32_t tied_to; /* the parameter whose data and grad it shares; -1: its own */
+} drive_shape;
+
 /* `rounds` all-reduces (sum) of n floats. Before each, buf[i] = (i ^ (rank * 13 + round * 5 + seed)) & 63; the last
  * sum is left in buf, and a hash of all rounds' sums in *hash. */
 int drive_rounds(int which, uint32_t seed, size_t rounds, size_t n, float *buf, uint64_t *hash);
@@ -37,16 +43,16 @@ int drive_rounds(int which, uint32_t seed, size_t rounds, size_t n, float *buf, 
 int drive_own_rounds(const char *dir, int rank, int world, uint32_t seed, size_t rounds, size_t n, float *buf,
                      uint64_t *hash);
 
+/* The same in a process that has closed its standard input. */
+int drive_own_without_input(const char *dir, int rank, int world, size_t rounds, size_t n, float *buf, uint64_t *hash);
+/* A little of everything, while memory may be short; see driver.c. */
+int drive_hungry(const char *dir, int own, int rank, int world, const int32_t *fds, const drive_shape *shape, size_t np,
+                 int64_t *seen, float *out);
+
 /* Sleep, then ddp_barrier. */
 int drive_late_barrier(int which, uint32_t sleep_ms);
 /* Answers of ddp_create for arguments without sense; see driver.c. */
 int drive_nonsense(int64_t *seen);
-
-typedef struct {
-    uint64_t n;
-    int32_t requires_grad;
-    int32_t tied_to; /* the parameter whose data and grad it shares; -1: its own */
-} drive_shape;
 
 /* Make a model and register it. data: initial values of all parameters in a row, those of tied ones too (unused). */
 int drive_register(int which, const drive_shape *shape, size_t np, size_t bucket_bytes, const float *data);

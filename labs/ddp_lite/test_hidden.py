@@ -97,7 +97,7 @@ def test_not_a_number_goes_through(open_world):
             assert_close(after, np.array(expected, np.float64), 0.0, case=case)
 
 
-@points(2)
+@points(1)
 @pytest.mark.parametrize("count", [2, 4])
 def test_broadcast_from_every_root(open_world, rng, count):
     """Any number of bytes, none too, from any root."""
@@ -110,7 +110,7 @@ def test_broadcast_from_every_root(open_world, rng, count):
                 assert_same(after, given[root], what=f"rank {rank}'s buffer", case=case)
 
 
-@points(2)
+@points(1)
 @pytest.mark.parametrize("count", [3, 5])
 def test_a_barrier_waits_for_everybody(open_world, count):
     """Whoever is late, nobody leaves before."""
@@ -124,7 +124,7 @@ def test_a_barrier_waits_for_everybody(open_world, count):
         )
 
 
-@points(2)
+@points(4)
 @pytest.mark.parametrize("count", [2, 3])
 def test_halves_of_an_all_reduce(open_world, rng, count):
     """reduce_scatter, then allgather of the parts: the sum of all; and the inputs are still there."""
@@ -147,7 +147,7 @@ def test_sixteen_ranks_on_few_cores(open_world, rng):
     world, case = open_world(16), "16 ranks, ten all-reduces of 1000 floats"
     for _ in range(10):
         given = whole(rng, 16, 1000)
-        after = world.allreduce(given, SUM, case, timeout_s=6)
+        after = world.allreduce(given, SUM, case, timeout_s=60)
         assert_same(after[0], np.sum(given, axis=0, dtype=np.float32), what="the sum on rank 0", case=case)
 
 
@@ -226,34 +226,39 @@ def test_a_peer_dies_in_the_middle(open_world, rng, count):
     world = open_world(count, timeout_ms=1000, cut={1: 100_000})
     given, case = whole(rng, count, 500_000), f"{count} ranks, rank 1 is killed after 100 kB, timeout 1000 ms"
     answers = world.answers(
-        "allreduce_f32", lambda rank: (given[rank], given[rank].size, SUM), case, timeout_s=6
+        "allreduce_f32", lambda rank: (given[rank], given[rank].size, SUM), case, timeout_s=20
     )
     check(len(answers) == count - 1, "the rank was not killed: it sent less than that", case=case)
     must_fail(answers, LOST, case, "recv answers 0 and send answers -EPIPE when a peer is gone.")
     slowest = max(timing.wall_s for timing in world.ranks.timings.values())
-    check(slowest < 4.0, "the others noticed too late", case=case, got=f"{slowest:.1f} s")
+    check(slowest < 10.0, "the others noticed too late", case=case, got=f"{slowest:.1f} s")
 
 
 @category("safety")
 @points(1)
 def test_a_peer_that_never_comes(open_world):
-    """Without a peer a call ends after timeout_ms, not earlier and not much later; and then at once."""
+    """Without a peer a call ends after timeout_ms, not earlier and not ten times later; and then at once."""
     world, case = open_world(2, timeout_ms=400), "2 ranks, rank 1 does not call, timeout 400 ms"
     before = world.ranks.busy_s(0)
     waiting = world.answers("barrier", lambda rank: (), case, only=[0])
     busy = world.ranks.busy_s(0) - before
     must_fail(waiting, ("-ETIMEDOUT",), case)
     took = world.ranks.timings[0].wall_s
-    check(0.39 < took < 1.5, "the wait was not as long as asked", case=case, got=f"{took:.2f} s")
+    check(0.39 < took < 4.0, "the wait was not as long as asked", case=case, got=f"{took:.2f} s")
     check(
         busy < BUSY * took,
         "waiting kept a core busy: it must sleep",
         case=case,
         got=f"{1000 * busy:.0f} ms",
     )
-    again = world.answers("barrier", lambda rank: (), f"{case}, second call", only=[0])
-    must_fail(again, ("-ETIMEDOUT",), f"{case}, second call")
-    took = world.ranks.timings[0].wall_s
+    tries = []
+    for _ in range(5):  # a busy machine makes one call slow, but hardly five
+        again = world.answers("barrier", lambda rank: (), f"{case}, second call", only=[0])
+        must_fail(again, ("-ETIMEDOUT",), f"{case}, second call")
+        tries.append(world.ranks.timings[0].wall_s)
+        if tries[-1] < 0.2:
+            break
+    took = min(tries)
     check(took < 0.2, "a broken context must answer at once", case=case, got=f"{took:.2f} s")
     world.ranks.close()
 
@@ -262,9 +267,10 @@ def test_a_peer_that_never_comes(open_world):
 @points(1)
 def test_slow_is_not_dead(open_world, rng):
     """timeout_ms is about standing still: on a slow wire a call may take longer than that."""
-    world = open_world(2, timeout_ms=250, wire=Wire(bytes_per_s=400_000, buffer_bytes=4096))
-    given, case = whole(rng, 2, 60_000), "2 ranks, n = 60000 at 400 kB/s, timeout 250 ms"
-    after = world.allreduce(given, SUM, case)
+    # 4 s in all. Something arrives every few milliseconds, so 2.5 s without a byte are no busy machine's doing.
+    world = open_world(2, timeout_ms=2500, wire=Wire(bytes_per_s=30_000, buffer_bytes=4096))
+    given, case = whole(rng, 2, 30_000), "2 ranks, n = 30000 at 30 kB/s, timeout 2500 ms"
+    after = world.allreduce(given, SUM, case, timeout_s=60)
     assert_same(after[0], given[0] + given[1], what="the sum on rank 0", case=case)
 
 
@@ -273,7 +279,7 @@ def test_slow_is_not_dead(open_world, rng):
 @pytest.mark.parametrize("what", ["n", "op", "root", "collective"])
 def test_ranks_that_disagree(open_world, rng, what):
     """A header before each collective tells: two ranks that mean different things answer -EPROTO."""
-    world = open_world(2, timeout_ms=1500)
+    world = open_world(2, timeout_ms=5000)
     given = whole(rng, 2, 1000)
     case = f"2 ranks, another {what} on rank 1"
     if what == "root":
@@ -291,7 +297,7 @@ def test_ranks_that_disagree(open_world, rng, what):
 
 
 @category("safety")
-@points(1)
+@points(0.5)
 @variant("asan")
 def test_no_memory_error(open_world, rng):
     """AddressSanitizer and UndefinedBehaviorSanitizer watch collectives, gradients and your own transport."""
@@ -474,13 +480,17 @@ def test_only_one_thing_at_a_time(open_world, rng):
 @category("safety")
 @points(1)
 def test_models_that_differ(open_world, rng):
-    """Another size of one parameter, or other buckets: ddp_register answers -EPROTO everywhere."""
-    for what in ("a size", "requires_grad", "bucket_bytes"):
-        world, case = open_world(2, timeout_ms=1500), f"2 ranks, {what} differs on rank 1"
-        shapes = [
-            shape_of(10, 20, 30),
-            shape_of(10, 20 + (what == "a size"), (30, int(what != "requires_grad"))),
-        ]
+    """Another size or order of parameters, other frozen ones, other buckets: -EPROTO everywhere."""
+    usual = shape_of(10, 20, 30)
+    for what, pair in {
+        "a size": (usual, shape_of(10, 21, 30)),
+        "requires_grad": (usual, shape_of(10, 20, (30, 0))),
+        "the order of the sizes": (usual, shape_of(20, 10, 30)),
+        "which one is frozen": (shape_of(10, (10, 0), 10), shape_of((10, 0), 10, 10)),
+        "bucket_bytes": (usual, usual),
+    }.items():
+        world, case = open_world(2, timeout_ms=5000), f"2 ranks, {what} differs on rank 1"
+        shapes = list(pair)
         data = [np.ones(int(shape["n"].sum()), np.float32) for shape in shapes]
         values = world.ranks.call(
             "drive_register",
@@ -604,7 +614,7 @@ def test_a_killed_peer_on_your_own_transport(open_world, rng):
     fates = world.ranks.fates(
         [("drive_rounds", lambda rank: (0, 1, 100_000, 200_000, given[rank], np.zeros(1, np.uint64)))],
         kill_after_s={1: 0.1},
-        timeout_s=6,
+        timeout_s=30,
         case=case,
     )
     for rank in (0, 2):
@@ -670,6 +680,20 @@ def test_waiting_on_your_own_transport_is_sleeping(open_world):
     check(busy < BUSY * took, "wait kept a core busy: it must sleep", case=case, got=f"{1000 * busy:.0f} ms")
 
 
+@category("hygiene")
+@points(0.5)
+def test_descriptor_0_on_your_own_transport(ranks):
+    """A program that has closed its standard input gets 0 from open or socket: a descriptor like any other."""
+    them, case = ranks(2), "2 ranks, your own transport, after close(0)"
+    values = them.call(
+        "drive_own_without_input",
+        lambda rank: (".", rank, 2, 3, 100, np.zeros(100, np.float32), np.zeros(1, np.uint64)),
+        case=case,
+    )
+    check(values == (0, 0), "it failed", case=case, expected="0 on both", got=", ".join(map(answer, values)))
+    them.close()
+
+
 # --- Errors -------------------------------------------------------------------------------------------------------
 
 
@@ -703,3 +727,53 @@ def test_arguments_without_sense(open_world, rng):
         )
         must_fail(answers, ("-EINVAL",), f"ddp_{function}{arguments}")
     check(all_zero(world.answers("barrier", lambda rank: (), "afterwards")), "the context no longer works")
+
+
+@category("hygiene")
+@points(1)
+@variant("faults")
+def test_without_memory(ranks):
+    """Whichever allocation fails: -ENOMEM and no crash, and everything is given back; also when all goes well."""
+    them, shape = ranks(2), shape_of(3, (2, 0), 4)
+    for own in (0, 1):
+        for nth in range(60):
+            case = f"2 ranks, allocation {nth} fails on both" + (", your own transport" if own else "")
+            them.call("guest_fail_allocation", lambda rank, nth=nth: (nth,), case=case)
+            seen, out = hungry(them, own, shape, case)
+            made = them.call("guest_allocations", lambda rank: (), case=case)
+            live = them.call("guest_live_bytes", lambda rank: (), case=case)
+            them.call("guest_fail_allocation", lambda rank: (-1,), case=case)
+            answers = [answer(int(value)) for row in seen for value in row]
+            is_short = "-ENOMEM" in answers
+            allowed = {"0", "99", "-ENOMEM", *LOST, "-EPROTO"} if is_short else {"0"}
+            check(
+                set(answers) <= allowed,
+                "an allocation failed, and the answer is another",
+                case=case,
+                expected="-ENOMEM where it matters, else 0",
+                got=", ".join(answers),
+            )
+            for rank in () if is_short else (0, 1):
+                numbers = np.arange(1, 15, dtype=np.float32)
+                expected = [2 * numbers[:7], 2 * numbers[7 * rank :][:7], numbers[:7], numbers[:7]]
+                what = f"what comes of it on rank {rank}"
+                assert_same(out[rank], np.concatenate(expected), what=what, case=f"{case}, all answer 0")
+            check(live == (0, 0), "memory is not given back", case=case, got=f"{live} bytes")
+            if max(made) <= nth:
+                check(not is_short, "-ENOMEM although there is memory", case=case, got=", ".join(answers))
+                break
+    them.close()
+
+
+def hungry(them, own, shape, case):
+    """drive_hungry on two ranks: (what it answered, what came of it), by rank."""
+    seen, out = np.full((2, 6), 99, np.int64), np.full((2, 28), np.nan, np.float32)
+    them.call(
+        "drive_hungry",
+        lambda rank: (
+            *(".", own, rank, 2, them.descriptors(rank), shape, len(shape), seen[rank], out[rank]),
+        ),
+        case=case,
+        timeout_s=30,
+    )
+    return seen, out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grader.testing import assert_same, category, check, must, points, smoke
+from grader.testing import assert_same, category, check, must, points, smoke, variant
 from labs.ddp_lite.oracle import inputs, same_everywhere, verify_reduced, whole
 from labs.ddp_lite.world import MAX, MEAN, SUM, orders, shape_of
 
@@ -73,8 +73,21 @@ def test_your_own_transport_carries_an_all_reduce(open_world, rng):
     same_everywhere(after, case)
 
 
+@category("safety")
+@points(0.5)
+@variant("asan")
+def test_no_memory_error_in_a_small_run(open_world, rng):
+    """AddressSanitizer watches two ranks that add, copy and wait."""
+    world = open_world(2, timeout_ms=6000)
+    for n in (0, 1, 5, 1000):
+        case = f"2 ranks, n = {n}"
+        world.allreduce(whole(rng, 2, n), SUM, case)
+        world.broadcast(whole(rng, 2, n), 1, case)
+    world.ddp("barrier", lambda rank: (), "2 ranks")
+
+
 @category("hygiene")
-@points(2)
+@points(0.5)
 def test_compiles_without_warnings(build, open_world, rng):
     """The compiler's warnings (-Wall -Wextra) are often the first sign of a mistake."""
     world = open_world(1)

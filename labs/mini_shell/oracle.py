@@ -62,7 +62,11 @@ def explained(difference: Difference, why: str = "") -> CheckFailed:
     if our_status == STOPPED:
         what, expected, got = "it did not end", f"the end, with status {status}", "stopped"
     elif output != our_output:
-        what, expected, got = "the output differs from that of real shells", shown(output), shown(our_output)
+        what, expected, got = (
+            "standard output differs from that of real shells",
+            shown(output),
+            shown(our_output),
+        )
     elif status != our_status:
         what, expected, got = "the exit status differs from that of real shells", str(status), str(our_status)
     else:

@@ -666,7 +666,7 @@ def test_scripts_and_standard_input(program):
         expected = b"[a]\n1\n[b\nc]\n1\n[d]\n[e]\n2\n"
         check(
             ended.stdout == expected,
-            "other output",
+            "another standard output",
             case=f"lines by {kind}",
             expected=expected.decode(),
             got=ended.stdout.decode(),
@@ -691,18 +691,19 @@ def test_commands_read_what_follows(program):
 
 @points(0.5)
 def test_what_cannot_be_run(program):
-    """A script that is not there or is a folder: 127, and a message. More arguments than there may be: 2."""
+    """A script that is not there, or a folder: a message, and 127, 126 or 2. More arguments than there may be: 2."""
     for arguments, status in (
-        (("none",), 127),
-        (("d1",), 127),
-        (("a", "b"), 2),
-        (("-c",), 2),
-        (("-c", "true", "x"), 2),
-        (("-x",), 2),
+        (("none",), (127, 2)),  # bash's answer, and that of dash and busybox
+        (("d1",), (127, 126, 2)),
+        (("a", "b"), (2,)),
+        (("-c",), (2,)),
+        (("-c", "true", "x"), (2,)),
+        (("-x",), (2,)),
     ):
         ended = program.run(*arguments, files={"d1/": b"", "a": b"args a\n"})
         case = "msh " + " ".join(arguments)
-        check(ended.status == status, "another exit status", case=case, expected=status, got=ended.status)
+        expected = " or ".join(map(str, status))
+        check(ended.status in status, "another exit status", case=case, expected=expected, got=ended.status)
         check(bool(ended.stderr) and not ended.stdout, "no message on standard error", case=case)
 
 
@@ -768,7 +769,7 @@ def test_no_limits(program):
         ended = program.run("s", files={"s": script}, case=case, timeout_s=15.0)
         check(
             ended.stdout == last,
-            "other output",
+            "another standard output",
             case=case,
             expected=last.decode(),
             got=ended.stdout[-200:].decode("utf-8", "replace"),
@@ -826,12 +827,10 @@ def test_ctrl_c(program, line):
     """It ends the program in the foreground with everything in its pipeline, and not the shell."""
     with program.terminal() as terminal:
         terminal.expect(PROMPT, "the prompt")
+        _begin(terminal, line)
         if "cat" in line:
-            terminal.line(line)
             terminal.line("hello")
             terminal.expect(r"hello\s+hello", "what cat writes")
-        else:
-            _begin(terminal, line)
         _press(terminal, "\x03", "the prompt after Ctrl-C")
         terminal.line("args $?")
         terminal.expect(r"\[130\]", "$? after Ctrl-C, 128 + 2,")
@@ -852,7 +851,7 @@ def test_stop_and_go_on(program):
     """Ctrl-Z stops the job, `jobs` lists it, `fg` brings it back with its terminal."""
     with program.terminal() as terminal:
         terminal.expect(PROMPT, "the prompt")
-        terminal.line("cat | cat")
+        _begin(terminal, "cat | cat")
         terminal.line("hello")
         terminal.expect(r"hello\s+hello", "what cat writes")
         _press(terminal, "\x1a", "the prompt after Ctrl-Z")
@@ -861,7 +860,8 @@ def test_stop_and_go_on(program):
         terminal.expect(PROMPT, "the prompt")
         terminal.line("fg")
         terminal.line("again")
-        terminal.expect(r"again\s+again", "what cat writes after `fg`")
+        # The terminal's echo and cat's line. Between them `fg` may name the job, as dash, bash and busybox do.
+        terminal.expect(r"again\s(?s:.*?)(?<=\n)again\r?\n", "what cat writes after `fg`")
         terminal.send("\x04")
         terminal.expect(PROMPT, "the prompt after the end of the job")
         terminal.line("args $?; exit 0")
@@ -879,7 +879,7 @@ def test_in_the_background_of_a_terminal(program):
         _press(terminal, "\x1a", "the prompt after Ctrl-Z")
         terminal.line("bg")
         terminal.expect(PROMPT, "the prompt after `bg`")
-        terminal.line("cat")
+        _begin(terminal, "cat")
         terminal.line("hello")
         terminal.expect(r"hello\s+hello", "what cat writes")
         _press(terminal, "\x03", "the prompt after Ctrl-C")
@@ -966,12 +966,20 @@ def test_nobody_is_left_unburied(shell):
         "ends -9 | ends -9 | true; family; :",
     ):
         ended = shell(script)
+        told = ended.stdout.decode("utf-8", "replace").strip()
         check(
-            ended.stdout == b"0\n",
+            told.isdigit(),
+            "standard output is not the one number that `family` prints",
+            case=script,
+            expected="0, on standard output",
+            got=f"{told or 'nothing'}, on standard output",
+        )
+        check(
+            told == "0",
             "zombies: children that ended and were not waited for",
             case=script,
-            expected=0,
-            got=ended.stdout.decode(),
+            expected="0, printed by `family`",
+            got=told,
         )
         check(
             ended.unburied == 0 and not ended.left,
@@ -1005,7 +1013,7 @@ def test_a_closed_input_or_output(shell, program):
         ended = shell(script, stdin_kind="closed")
         check(
             ended.stdout in (b"[a]\n1\n", b"/tmp/work\n"),
-            "other output",
+            "another standard output",
             case=f"{script}, with standard input closed",
             got=ended.stdout.decode(),
         )
@@ -1224,7 +1232,7 @@ def test_generated_scripts(program, model, rng, evidence, failed_before):
 
 @must
 @category("safety")
-@points(4)
+@points(3)
 @variant("asan")
 def test_generated_scripts_under_a_sanitizer(program, rng, failed_before):
     """300 scripts from the grammar, watched by AddressSanitizer; 100 when there is something else to mend."""
@@ -1244,14 +1252,15 @@ def _works(ended):
 
 
 def _begin(terminal, line):
-    """Run a line that prints nothing. Afterwards the shell has read it: what it has not read, Ctrl-C would discard."""
+    """Run a line that prints nothing. Afterwards the shell has read it: what it has not read, Ctrl-C would discard, and
+    what is typed too early goes to its line editor, if it has one, and not to the program."""
     terminal.line(f"args go; {line}")
     terminal.expect(r"\[go\]\s+1\r\n", "what the first command of the line prints")
 
 
 def _press(terminal, key, what):
     """Press Ctrl-C or Ctrl-Z until the prompt comes: the program may not run yet when it is pressed first."""
-    for _ in range(10):
+    for _ in range(40):
         terminal.send(key)
         with contextlib.suppress(CheckFailed):
             terminal.expect(PROMPT, what, timeout_s=0.5)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from grader.testing import category, check, must, points, smoke
+from grader.testing import category, check, must, points, smoke, variant
+from labs.mini_shell.conftest import FILES, VARIABLES
 from labs.mini_shell.oracle import lines
 
 pytestmark = category("correctness")
@@ -145,11 +146,31 @@ def test_a_script_in_a_file(program):
         case = "msh FILE" if "files" in how else "msh, lines by standard input"
         check(
             ended.stdout == b"[a]\n1\n[b]\n1\n",
-            "other output",
+            "another standard output",
             case=case,
             got=ended.stdout.decode("utf-8", "replace"),
         )
         check(ended.status == 4, "another exit status", case=case, expected=4, got=ended.status)
+
+
+@category("safety")
+@points(1)
+@variant("asan")
+def test_a_few_lines_under_a_sanitizer(program):
+    """AddressSanitizer watches a few lines from their first letter to their end."""
+    for script in (
+        "args a 'b c' \"d $V1\" | cat >f; cat <f",
+        "true && args a || args b; >f 2>&1",
+        "cd d1 >f; pwd; export A=b; args $A$A x$A",
+        "args a | | args b",
+        "nope; args $?",
+    ):
+        ended = program.run("-c", script, files=FILES, environment=VARIABLES, case=script)
+        check(ended.status < 128, "it crashed", case=script, got=ended.status)
+    ended = program.run("-c", "args a", case="args a")
+    check(
+        ended.stdout == b"[a]\n1\n", "it does not run one command", case="args a", got=ended.stdout.decode()
+    )
 
 
 @points(2)

@@ -4,9 +4,11 @@
 #include "driver.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MAX_THREADS = 16, MAX_PATH = 512, ROOM_FOR_STATUS = 4096 };
 
@@ -21,6 +23,26 @@ cdbm *drive_open(const char *path, unsigned flags, int *status)
     cdbm *db = (cdbm *)(uintptr_t)0x10; /* must be overwritten, also when it fails */
     *status = cdbm_open(path, flags, &db);
     return db;
+}
+
+/* The same in a process that has closed its standard input, so that open gives the descriptor 0. */
+cdbm *drive_open_without_input(const char *path, int *status)
+{
+    int saved = fcntl(0, F_DUPFD_CLOEXEC, 10);
+    close(0);
+    cdbm *db = drive_open(path, 0, status);
+    if (saved >= 0) {
+        dup2(saved, 0);
+        close(saved);
+    }
+    return db;
+}
+
+/* cdbm_advise, after a call that has failed: errno holds what nobody may take for an answer. */
+int drive_advise(cdbm *db, int pattern)
+{
+    errno = EDOM;
+    return cdbm_advise(db, pattern);
 }
 
 /* Open and close again and again. The first status that is not 0. */

@@ -15,6 +15,8 @@ typedef struct {
 } drive_answer;
 
 cdbm *drive_open(const char *path, unsigned flags, int *status);
+cdbm *drive_open_without_input(const char *path, int *status);
+int drive_advise(cdbm *db, int pattern);
 int drive_reopen(const char *path, unsigned flags, int times);
 void drive_look_up(const cdbm *db, size_t n, const uint8_t *keys, const uint32_t *starts, const int64_t *nth,
                    drive_answer *answers, uint8_t *values, size_t room);

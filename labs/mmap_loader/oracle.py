@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 HEADER = 2048
@@ -13,6 +13,7 @@ PAGE = 4096
 BAD = -errno.EBADMSG
 
 Record = tuple[bytes, bytes]
+NOBODY: Mapping[bytes, bytes] = {}
 
 
 def hash_of(key: bytes) -> int:
@@ -64,15 +65,17 @@ def build(
     slots: Callable[[int], int] = twice,
     order: Sequence[int] = range(256),
     nowhere: int | None = None,
+    strangers: Mapping[bytes, bytes] = NOBODY,
 ) -> Layout:
     """A file with these records, in this order. `slots(n)`: size of the table of n records; `order`: of the tables.
 
-    Tables without records get no slots, and `nowhere` as their position (None: where they would be).
+    Tables without records get no slots, and `nowhere` as their position (None: where they would be). `strangers`: keys
+    whose slots have the hash of another key.
     """
     layout = Layout(bytearray(HEADER))
     members: dict[int, list[tuple[int, int]]] = {}
     for key, value in records:
-        h = hash_of(key)
+        h = hash_of(strangers.get(key, key))
         members.setdefault(h % 256, []).append((h, len(layout.data)))
         layout.records.append(len(layout.data))
         layout.data += pair(len(key), len(value)) + key + value
@@ -108,6 +111,11 @@ class Answer:
     status: int
     value: bytes = b""
     read: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def end(self) -> int:
+        """Where the record that was found ends; 0 when there is none."""
+        return self.read[-1][1] if self.status == 1 and self.read else 0
 
     def depends_on(self, byte: int) -> bool:
         return any(start <= byte < end for start, end in self.read)
@@ -145,6 +153,13 @@ def look_up(data: bytes | bytearray, key: bytes, nth: int = 0) -> Answer:
     return Answer(0, read=tuple(read))
 
 
+def first_table(data: bytes | bytearray) -> int:
+    """Where the first table with slots begins; the header's end when there is none."""
+    return min(
+        (position for position, slots in struct.iter_unpack("<II", data[:HEADER]) if slots), default=HEADER
+    )
+
+
 def header_is_good(data: bytes | bytearray) -> bool:
     """Does every table with slots lie between the header and the end?"""
     return len(data) >= HEADER and all(
@@ -155,8 +170,7 @@ def header_is_good(data: bytes | bytearray) -> bool:
 
 def walk(data: bytes | bytearray) -> tuple[int, list[Record]]:
     """All records before the first table, and 0; or those before the first damaged one, and BAD."""
-    tables = [position for position, slots in struct.iter_unpack("<II", data[:HEADER]) if slots]
-    end = min(tables, default=HEADER)
+    end = first_table(data)
     found: list[Record] = []
     position = HEADER
     while position < end:
@@ -178,6 +192,13 @@ def same_hash(length: int = 8) -> list[bytes]:
         key = number.to_bytes(3, "little")
         found.setdefault(hash_of(key), []).append(key + bytes(length - 3))
     return max(found.values(), key=len)
+
+
+def alike() -> list[bytes]:
+    """Two keys of 24 bytes with one hash that differ in their second eight bytes only."""
+    keys = [b"shared__" + middle + bytes(14) for middle in (b"\x01\x01", b"\x00\x20")]
+    assert hash_of(keys[0]) == hash_of(keys[1])
+    return keys
 
 
 def keys_where(wanted: Callable[[int], bool], count: int, prefix: bytes = b"") -> list[bytes]:

@@ -100,12 +100,20 @@ def test_keys_with_one_hash(loader):
     database = loader.open(build(records), case=f"keys with the hash {hash_of(keys[0]):#x}")
     database.expect_records(records)
     database.expect_absent(keys[:1], why="A slot with the right hash may belong to another key.")
+    alike = oracle.alike()
+    for there, absent in (alike, alike[::-1]):
+        database = loader.open(
+            build([(there, b"value")]), case="two keys that begin and end with the same bytes"
+        )
+        database.expect_records([(there, b"value")])
+        database.expect_absent([absent], why="Compare all bytes of a key, not only its ends.")
 
 
 @points(1)
 def test_keys_that_begin_like_others(loader):
     """A key that begins with the other one's bytes is another key, even where its hash is the same."""
-    layout = under_other_hashes([(b"key", b"short"), (b"a long key", b"long")], [b"key, and more", b"a lo"])
+    strangers = {b"key": b"key, and more", b"a long key": b"a lo"}
+    layout = build([(b"key", b"short"), (b"a long key", b"long")], strangers=strangers)
     database = loader.open(layout, case="slots of other keys that begin alike")
     database.expect_absent([b"key, and more", b"a lo"])
 
@@ -138,7 +146,21 @@ def test_long_keys_and_values(loader):
 # --- Tables ---------------------------------------------------------------------------------------------------------
 
 
-@points(2)
+@points(1)
+def test_only_the_last_table(loader, rng):
+    """Table 255 alone has slots and 254 others before it have none: the header has 256 pairs, not 255."""
+    keys = oracle.keys_where(lambda h: h % 256 == 255, 20)
+    records = [(key, key[::-1]) for key in keys[:12]]
+    for nowhere in (None, 0):
+        layout = build(records, nowhere=nowhere)
+        database = loader.open(layout, VERIFY, case="12 keys, all of them in table 255")
+        database.expect_records(records)
+        database.expect_absent([*keys[12:], *absent_keys(rng, records, 300)])
+        same("cdbm_count", database.count(), (0, 12), database.case)
+        same("cdbm_foreach", database.walk()[:2], (0, 12), database.case)
+
+
+@points(1)
 def test_all_records_in_one_table(loader):
     """Keys whose hash ends alike share a table, and the other 255 are empty."""
     keys = oracle.keys_where(lambda h: h % 256 == 77, 300)
@@ -320,7 +342,7 @@ def test_advice_and_populate_change_nothing(loader, rng):
         loader.open(path, flags, case=f"flags = {flags}").expect_records(records)
     database = loader.open(path, case="cdbm_advise")
     for pattern in (1, 2, 3, 0):
-        status = loader.library.call("cdbm_advise", database.handle, pattern, case=f"pattern = {pattern}")
+        status = loader.library.call("drive_advise", database.handle, pattern, case=f"pattern = {pattern}")
         check(status == 0, "cdbm_advise failed", case=f"pattern = {pattern}", expected=0, got=named(status))
         database.expect_records(records)
 
@@ -517,14 +539,16 @@ def test_not_one_byte_behind_the_file(loader, rng):
         database.expect_records(oracle.walk(layout.data)[1])
         database.expect_absent(absent_keys(rng, records, 500))
         same("cdbm_foreach", database.walk()[:2], (0, 60), database.case)
-    # The last record is the last thing in the file: its tables lie before it, where nothing forbids them.
+    # A damaged file: a slot leads behind the tables, to what looks like a record and ends with the file.
     layout = build([(b"k", b"v")])
     record = pair(3, 5) + b"keyvalue"
     layout.data += bytes(2 * PAGE - len(layout.data) - len(record)) + record
     table = len(layout.data) - len(record) - 8
     layout.data[table : table + 8] = pair(hash_of(b"key"), table + 8)
     layout.put(8 * (hash_of(b"key") % 256), table).put(8 * (hash_of(b"key") % 256) + 4, 1)
-    loader.open(layout, case="a value that ends with the file").expect([b"key"], [Answer(1, b"value")])
+    behind = loader.open(layout, case="a slot that leads behind the tables, to what ends with the file")
+    if int(behind.ask([b"key"])[0][0]["status"]) != BAD:
+        behind.expect([b"key"], [Answer(1, b"value")], why="cdbm.h allows -EBADMSG here, too.")
     for klen, vlen in ((3, 6), (4, 5), (9, 0)):
         longer = Layout(bytearray(layout.data)).put(table + 8, klen).put(table + 12, vlen)
         key = b"keyvalue\0"[:klen]
@@ -536,7 +560,7 @@ def test_not_one_byte_behind_the_file(loader, rng):
 
 @category("safety")
 @must
-@points(2)
+@points(1.5)
 @variant("asan")
 def test_no_memory_errors_and_no_undefined_behaviour(loader, rng):
     """Numbers lie at any address in the file: read through a pointer to uint32_t they are undefined behaviour."""
@@ -559,7 +583,7 @@ def test_no_memory_errors_and_no_undefined_behaviour(loader, rng):
 
 
 @category("safety")
-@points(1)
+@points(0.5)
 @variant("tsan")
 def test_no_data_races(loader, rng):
     """ThreadSanitizer sees two threads that write one variable, also when nothing goes wrong."""
@@ -612,7 +636,18 @@ def test_wrong_arguments_are_refused(loader, library):
 
 
 @category("hygiene")
-@points(2)
+@points(1)
+def test_descriptor_0_is_a_good_one(loader, library):
+    """A program that has closed its standard input gets 0 from open: that is a descriptor, and no error."""
+    path, status = loader.file(build([(b"k", b"v")])), np.full(1, 12345, np.int32)
+    handle = library.call("drive_open_without_input", str(path), status, case="after close(0)")
+    same("cdbm_open after close(0)", int(status[0]), 0, "a good file")
+    check(handle is not None, "*out is NULL after a call that worked", case="after close(0)")
+    library.call("cdbm_close", handle, case="opened after close(0)")
+
+
+@category("hygiene")
+@points(1)
 def test_what_is_no_file(loader, library):
     """A folder, a pipe, a device, a circle of links, a secret file: each has its errno, and none makes us wait."""
     folder = loader.folder
@@ -678,13 +713,13 @@ def test_failing_calls_leave_nothing_behind(loader, library, rng):
             same("cdbm_open", got, -errno.ENOMEM, case)
             nothing_left(loader, descriptors, case)
     library.call("guest_fail_allocation", -1)
-    broken = {
-        "a small file": bytes(100),
-        "a table outside the file": build([]).put(8, 1 << 30).put(12, 1),
-        "a record that is too long": build([(b"k", b"v")]).put(HEADER, 1 << 20),
+    broken = {  # that each is refused is the fact of other tests
+        "a small file": (bytes(100), 0),
+        "a table outside the file": (build([]).put(8, 1 << 30).put(12, 1), 0),
+        "a record that is too long": (build([(b"k", b"v")]).put(HEADER, 1 << 20), VERIFY),
     }
-    for case, content in broken.items():
-        same("cdbm_open", loader.status(content, VERIFY, case), BAD, case)
+    for case, (content, flags) in broken.items():
+        loader.status(content, flags, case)
         nothing_left(loader, descriptors, case)
 
 
@@ -718,9 +753,7 @@ def test_ten_thousand_times(loader, library, rng):
     case = "ten thousand times"
     same("cdbm_open", library.call("drive_reopen", str(good), 0, 10_000, case=case), 0, case)
     for _ in range(200):
-        same(
-            "cdbm_open", library.call("drive_reopen", str(bad), 0, 10, case="damaged"), BAD, "a damaged file"
-        )
+        library.call("drive_reopen", str(bad), 0, 10, case="a damaged file")
     same("the open descriptors", library.descriptors(), descriptors, case)
     more = len(library.mappings()) - mappings
     check(more <= 4, f"{more} mappings are left", case=case)
@@ -767,17 +800,6 @@ def sparse(path: Path, records: list[tuple[bytes, int, bytes]]) -> Path:
         file.write(header)
     path.chmod(0o644)
     return path
-
-
-def under_other_hashes(records: list[tuple[bytes, bytes]], strangers: list[bytes]) -> Layout:
-    """A file whose slots have the hashes of other keys, the strangers, and lead to the records."""
-    layout = build([(stranger, b"") for stranger in strangers])
-    first = build(records)
-    end = len(layout.data)
-    layout.data += first.data[HEADER : min(first.tables.values())]
-    for index in range(len(strangers)):
-        layout.put(layout.slot_of(index) + 4, first.records[index] - HEADER + end)
-    return layout
 
 
 def same(what: str, got: object, expected: object, case: str) -> None:
@@ -870,6 +892,8 @@ def _judge_answer(
     status, length, room = int(got["status"]), int(got["length"]), len(value)
     is_free = right.depends_on(place)
     if is_free and status in (0, BAD):
+        return
+    if status == BAD and right.end > oracle.first_table(content):  # then the record lies behind a table
         return
     words = "Found, but not what is there." if is_free else "This byte plays no part in this lookup."
     now = oracle.look_up(content, key) if is_free else right

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 
-from grader.testing import category, check, must, points, smoke
-from labs.mmap_loader.loader import named
+from grader.testing import category, check, must, points, smoke, variant
+from labs.mmap_loader.loader import named, packed
 from labs.mmap_loader.oracle import Answer, build
 
 pytestmark = category("correctness")
@@ -90,6 +90,31 @@ def test_what_cannot_be_opened(loader):
         expected="-EBADMSG",
         got=named(small),
     )
+
+
+@category("safety")
+@points(0.5)
+@variant("asan")
+def test_no_memory_error_with_four_fruits(loader):
+    """AddressSanitizer and UndefinedBehaviorSanitizer watch a few lookups."""
+    database = loader.open(build(FRUIT), case="four fruits")
+    database.expect_records(FRUIT)
+    database.expect_absent([b"", b"no fruit", b"\xff\xfe"])
+    database.walk()
+    database.close()
+
+
+@category("safety")
+@points(0.5)
+@variant("tsan")
+def test_no_data_race_of_two_threads(loader):
+    """ThreadSanitizer watches two threads that look keys up in one database."""
+    database = loader.open(build(FRUIT), case="two threads, four fruits")
+    keys = [key for key, _ in FRUIT]
+    wrong = loader.library.call(
+        "drive_threads", database.handle, 2, 3, len(keys), *packed(keys), case=database.case
+    )
+    check(wrong == 0, f"{wrong} answers were wrong", case=database.case)
 
 
 @category("hygiene")

@@ -65,6 +65,7 @@ uint32_t cdbm_hash(const void *p, size_t n);
  *
  * Returns 1 and sets *val; 0 when there is none; -EBADMSG when a slot with the key's hash does not point to a whole
  * record between byte 2048 and the file's end; -EINVAL when db, val, or (with klen > 0) key is NULL.
+ * A record that ends behind the beginning of the first table is damage as well: it may be found or be -EBADMSG.
  * *val is written only with 1. The pointer of an empty value is not NULL.
  *
  * Several threads may look things up in one database at the same time.
