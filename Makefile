@@ -81,7 +81,7 @@ clean: ## remove .venv and what the tools leave behind; reports/ stays
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup:
-	@scripts/setup
+	@bash scripts/setup
 
 which-lab:
 	@test -n "$$LAB" || { echo 'make: which lab? Add LAB=… with one of: $(LABS)' >&2; exit 2; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable
@@ -14,7 +15,10 @@ from grader.sandbox.confine import Tier
 from grader.sandbox.probe import best_tier
 from grader.testing.marks import MARKS
 
-_CONDITIONS: dict[str, Callable[[], bool]] = {"tier A": lambda: best_tier().name == "A"}
+_CONDITIONS: dict[str, Callable[[], bool]] = {
+    "tier A": lambda: best_tier().name == "A",
+    "parsl": lambda: importlib.util.find_spec("parsl") is not None,
+}
 
 
 def needs(*tools: str) -> pytest.MarkDecorator:

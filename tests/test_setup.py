@@ -494,3 +494,24 @@ def test_ci_runs_make_test_where_missing_tools_are_errors(tmp_path):
         text=True,
     )
     assert answer.stdout == f"make test in {tmp_path} with CI=true\n"
+
+
+@pytest.mark.parametrize(
+    "words", ["OSError: [Errno 28] No space left on device", "[Errno 122] Disk quota exceeded"]
+)
+def test_a_full_disk_is_told_with_what_is_needed(checkout, words):
+    checkout.tool("the-tool")
+    checkout.venv(f"#!/bin/sh\nif [ \"$1\" = -m ]; then echo '{words}' >&2; exit 1; fi\n")
+    status, text = checkout.setup()
+    assert status == 1
+    assert re.search(r"no space left: .venv in .* takes \d+ MB", text)
+    assert "df -h" in text and "run the same command again" in text
+
+
+def test_nobody_needs_the_run_bit_of_setup():
+    """An archive, a file system or a copy may lose it."""
+    calls = [ROOT / "Makefile", ROOT / "action.yml", *(ROOT / "grader/authoring/templates").rglob("*")]
+    for file in calls:
+        if file.is_file() and "scripts/setup" in (text := file.read_text("utf-8", "replace")):
+            lines = [line for line in text.splitlines() if re.search(r"scripts/setup\"?\)?\]?,?( |$)", line)]
+            assert all("bash" in line or line.lstrip().startswith("#") for line in lines), (file, lines)

@@ -3,22 +3,29 @@
 The settings and what each of them cures were found by killing everything there is: workers, blocks, the interchange
 and this process. Slurm's options come from the environment: GRADER_SLURM_PARTITION, _ACCOUNT, _CORES (per grading),
 _WALLTIME, _OPTIONS (more #SBATCH lines), _INIT (shell commands on the node); GRADER_PARSL_ADDRESS (of this machine, as
-the nodes reach it) and GRADER_PARSL_FOLDER (for its job scripts, where the nodes see it).
+the nodes reach it) and GRADER_PARSL_FOLDER (for its job scripts, where the nodes see it; with Slurm `reports` here).
+Parsl's own scripts lie beside this interpreter, which is seldom on $PATH: they are named by their place.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shlex
+import shutil
 import signal
+import sys
+import sysconfig
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grader
 from grader.batch.orders import Terms
 from grader.batch.scheduler import Hands, grade_alone
+from grader.trouble import CannotWork
 
 _HEARTBEAT_S, _SILENT_S = 2, 10
 """A worker that died is noticed after the second of them; Parsl's own 30 s and 120 s let a class wait."""
@@ -29,6 +36,10 @@ _MARK = "GRADER_PARSL_BATCH"
 """In the environment of everything that a batch's Parsl starts here."""
 
 
+_PREPARED = f"export PYTHONPATH={shlex.quote(str(Path(grader.__file__).parent.parent))}"
+"""Shell commands before a worker: it finds the grader's modules, which are installed nowhere."""
+
+
 def machine() -> str:
     """The kind of machine that results of the cluster belong to."""
     return f"slurm partition {_set('SLURM_PARTITION', 'default')}"
@@ -36,14 +47,20 @@ def machine() -> str:
 
 @contextlib.contextmanager
 def hands(name: str, terms: Terms) -> Iterator[Hands]:
-    """Workers of Parsl. At the end of the block, and when this process dies, all of them are gone."""
+    """Workers of Parsl. At the end of the block, and when this process dies, all of them are gone.
+
+    Raises CannotWork when Parsl cannot be started.
+    """
     import parsl
     from parsl.concurrent import ParslPoolExecutor
 
-    with tempfile.TemporaryDirectory(prefix="parsl-", dir=_set("PARSL_FOLDER", "") or None) as folder:
+    with tempfile.TemporaryDirectory(prefix="parsl-", dir=_folder(name)) as folder:
         config = _config(name, terms, folder)
         os.environ[_MARK] = folder
-        kernel, executor = parsl.load(config), config.executors[0]
+        try:
+            kernel, executor = parsl.load(config), config.executors[0]
+        except Exception as error:  # Parsl's own has no narrower class
+            raise CannotWork(f"Parsl does not start: {' '.join(str(error).split())}") from error
         try:
             pool = ParslPoolExecutor(dfk=kernel)
             yield Hands(pool, grade_alone, 2 * terms.slots, lambda: _trouble(executor))
@@ -92,7 +109,8 @@ def _config(name: str, terms: Terms, folder: str) -> Any:
         block_error_handler=False,  # or one lost block spoils the executor for good
         prefetch_capacity=0,  # a waiting worker takes what a busy one would have kept
         # Otherwise interchange, workers and jobs outlive a killed batch for ever.
-        interchange_launch_cmd=["setpriv", "--pdeathsig", "KILL", "interchange.py"],
+        interchange_launch_cmd=[_setpriv(), "--pdeathsig", "KILL", sys.executable, _script("interchange.py")],
+        launch_cmd=_workers_command(),
         **(_here(terms) if name == "parsl" else _slurm(terms)),
     )
     return Config(
@@ -116,7 +134,7 @@ def _here(terms: Terms) -> dict[str, Any]:
     return {
         "max_workers_per_node": terms.slots,
         "cores_per_worker": 1e-6,
-        "provider": made.LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1),
+        "provider": made.LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1, worker_init=_PREPARED),
     }
 
 
@@ -138,9 +156,44 @@ def _slurm(terms: Terms) -> dict[str, Any]:
         launcher=SimpleLauncher(),
         walltime=_set("SLURM_WALLTIME", "08:00:00"),
         scheduler_options=_set("SLURM_OPTIONS", ""),
-        worker_init=_set("SLURM_INIT", ""),
+        worker_init=f"{_PREPARED}\n{_set('SLURM_INIT', '')}",
     )
     return {"max_workers_per_node": 1, "cores_per_worker": cores, "provider": provider}
+
+
+def _workers_command() -> str:
+    """How a node starts its workers: Parsl's own command line, which it fills in, by this interpreter."""
+    from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
+
+    _, _, arguments = str(DEFAULT_LAUNCH_CMD).partition(" ")
+    start = f"{shlex.quote(sys.executable)} {shlex.quote(_script('process_worker_pool.py'))}"
+    return f"{start.replace('{', '{{').replace('}', '}}')} {arguments}"
+
+
+def _script(name: str) -> str:
+    """One of Parsl's scripts, where its package was installed. Raises CannotWork."""
+    path = Path(sysconfig.get_path("scripts"), name)
+    if not path.is_file():
+        raise CannotWork(
+            f"Parsl's {name} is not in {path.parent}: {sys.executable} -m pip install --force-reinstall parsl"
+        )
+    return str(path)
+
+
+def _setpriv() -> str:
+    found = shutil.which("setpriv", path="/usr/bin:/bin")
+    if found is None:
+        raise CannotWork("setpriv is missing, which ends Parsl with the batch: apt-get install util-linux")
+    return found
+
+
+def _folder(name: str) -> str | None:
+    """Where Parsl keeps its job scripts; None for the system's place, which nodes do not see."""
+    named = _set("PARSL_FOLDER", "")
+    if not named and name == "parsl-slurm":
+        named = str(Path("reports").resolve())
+        Path(named).mkdir(exist_ok=True)
+    return named or None
 
 
 def _trouble(executor: Any) -> str:

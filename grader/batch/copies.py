@@ -16,7 +16,7 @@ from typing import Any
 
 from grader.reports.class_book import Alike
 
-MISSING = "not looked for: copydetect is missing (pip install 'grader[copies]')"
+MISSING = "not looked for: copydetect is missing (.venv/bin/python -m pip install 'copydetect>=0.5')"
 
 _K, _WINDOW = 25, 9
 """Characters of tokens in a row that must agree, and copydetect's window: any k + window - 1 in common are found."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import sys
 from collections.abc import Iterator
 
 from grader.batch import scheduler
@@ -29,7 +30,7 @@ def hands(name: str, terms: Terms, told: Told) -> Iterator[Hands]:
     if name not in NAMES:
         raise ExecutorMissing(f"no executor is called {name!r}; there are {', '.join(NAMES)}")
     if importlib.util.find_spec("parsl") is None:
-        raise ExecutorMissing("Parsl is missing: pip install 'grader[cluster]'")
+        raise ExecutorMissing(f"Parsl is missing: {sys.executable} -m pip install 'parsl>=2026.10'")
     from grader.batch import cluster
 
     with cluster.hands(name, terms) as far:

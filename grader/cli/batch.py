@@ -26,6 +26,7 @@ from grader.cli.say import BAD_COMMAND, CANNOT_WORK, leave, stop
 from grader.lab import ContractError, Lab, list_labs, load_lab
 from grader.reports.text import one_line
 from grader.result import Result
+from grader.trouble import CannotWork
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,8 @@ def grade(
                 progress.ended(answer, result)
     except ExecutorMissing as error:
         stop(str(error), BAD_COMMAND)
+    except CannotWork as error:
+        stop(str(error))
     return failed
 
 

@@ -16,12 +16,21 @@ from grader import cache
 from grader.sandbox import cgroup, launcher
 from grader.sandbox.confine import FIRST_SANDBOX_UID, Confinement, Tier, TierName, end, start
 
-SYSTEM = (Path("/usr"),)
-SYSTEM_LINKS = tuple(
-    (str(Path(f"/{name}").readlink()), f"/{name}")
-    for name in ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
-    if Path(f"/{name}").is_symlink()
-)
+_BESIDE_USR = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
+Links = tuple[tuple[str, str], ...]
+"""(where it leads, its name)"""
+
+
+def system(root: Path = Path("/")) -> tuple[tuple[Path, ...], Links]:
+    """The system's own files: folders to show, and links to make. What lies beside /usr is mostly links into it, but
+    folders of its own where the system is older, or was put together by hand (/lib64 with the loader in it)."""
+    places = [root / name for name in _BESIDE_USR]
+    folders = tuple(path for path in places if path.is_dir() and not path.is_symlink())
+    links = tuple((str(path.readlink()), str(path)) for path in places if path.is_symlink())
+    return (root / "usr", *folders), links
+
+
+SYSTEM, SYSTEM_LINKS = system()
 
 _DESCRIPTIONS: dict[TierName, str] = {
     "A": "bubblewrap in its own user, mount, process, network and IPC namespaces, seccomp",

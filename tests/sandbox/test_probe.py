@@ -145,3 +145,13 @@ def test_it_is_said_how_limits_are_held(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_best_tier_needs_no_advice() -> None:
     assert probe.why_not_better(probe._candidates(0)[0]) == ""
+
+
+def test_folders_beside_usr_are_shown_where_they_are_no_links(tmp_path):
+    """Older systems, and those put together by hand, have the loader in a /lib64 of its own."""
+    for name in ("usr/bin", "bin", "lib64"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "sbin").symlink_to("usr/bin")
+    folders, links = probe.system(tmp_path)
+    assert folders == (tmp_path / "usr", tmp_path / "bin", tmp_path / "lib64")
+    assert links == (("usr/bin", str(tmp_path / "sbin")),)

@@ -25,7 +25,7 @@ def main() -> None:
     checkout = Path.cwd()
     places = [checkout / "starter" / LAB, checkout]
     folder = next((place for place in places if (place / SOURCE).exists()), checkout)
-    subprocess.run([str(BUNDLE / "scripts/setup")], cwd=BUNDLE, check=True, stdout=sys.stderr)
+    subprocess.run(["bash", str(BUNDLE / "scripts/setup")], cwd=BUNDLE, check=True, stdout=sys.stderr)
     with tempfile.TemporaryDirectory() as scratch:
         document = f"{scratch}/result.json"
         grader(

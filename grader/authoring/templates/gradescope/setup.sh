@@ -5,5 +5,5 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -q
 apt-get install -qy --no-install-recommends python3 python3-venv python3-dev make
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
-scripts/setup
+bash scripts/setup
 .venv/bin/python -m grader doctor || true # what this image can judge, for the build's log
