@@ -7,7 +7,6 @@ import contextlib
 import gzip
 import io
 import lzma
-import shutil
 import stat
 import tarfile
 import zipfile
@@ -15,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
+
+from grader.batch import names
 
 ENDINGS = (".tar.gz", ".tar.xz", ".tgz", ".tar", ".zip")
 
@@ -39,11 +40,13 @@ def ending(name: str) -> str:
     return next((item for item in ENDINGS if name.lower().endswith(item)), "")
 
 
-def unpacked(archive: Path, place: Path, most: Most | None = None) -> Path:
-    """The archive's regular files below `place`, made anew. Raises NotTaken for one that is damaged or too much."""
+def unpacked(archive: Path, place: Path, work: Path, most: Most | None = None) -> Path:
+    """The archive's regular files in `place`, which lies below `work` and is made anew.
+
+    Raises NotTaken for an archive that is damaged or too much, names.Outside.
+    """
     most = most or OF_STUDENT
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
+    names.emptied(place, work)
     taken = 0
     try:
         for name, size, content in _members(archive, most):

@@ -26,7 +26,7 @@ from grader.reports.class_book import (
 )
 from grader.result import Result
 
-_POLICY = {
+POLICY = {
     "latest": "the latest attempt counts",
     "best": "the best attempt counts",
     "never_lower": "the latest submission counts, no regrade lowers it",
@@ -44,6 +44,8 @@ class Told:
     unknown: Sequence[tuple[str, str]] = ()
     changes: Sequence[Change] = ()
     notes: Sequence[str] = ()
+    unclear: Failed = field(default_factory=dict)
+    """Why nothing can be graded of what a (student, lab) handed in."""
 
 
 def book(
@@ -57,12 +59,12 @@ def book(
 ) -> ClassBook:
     """The whole book. `starters` maps a lab to the files that students are given."""
     names = {student.id: student.name for student in roster.students}
-    students = everyone(list(names), counts, told.failed)
+    students = everyone(list(names), counts, {**told.unclear, **told.failed})
     rows = tuple(
         Row(
             student,
             names.get(student, ""),
-            {lab: _cell(student, lab, counts, told.failed) for lab in told.labs},
+            {lab: _cell(student, lab, counts, {**told.unclear, **told.failed}) for lab in told.labs},
         )
         for student in students
     )
@@ -84,7 +86,7 @@ def book(
         else f"Only identical files are shown; more is {copies.MISSING}.",
         flaky=tuple(flaky(store)),
         moved=tuple(_moved(item) for item in told.changes),
-        policy=_POLICY[course.attempts],
+        policy=POLICY[course.attempts],
         notes=tuple(told.notes),
     )
 
@@ -94,7 +96,7 @@ def _cell(student: str, lab: str, counts: Counts, failed: Failed) -> Cell:
     if item is None:
         return Cell(None, note=f"not graded: {why}" if why else "nothing handed in")
     page = feedback.page_of(student, lab).as_posix()
-    return Cell(item.score, item.attempt.max_score, item.attempt.judged_max, item.note, page)
+    return Cell(item.score, item.possible, item.attempt.judged_max, item.note, page)
 
 
 def works_of(store: Store, counts: Counts, lab: str) -> list[Work]:
@@ -111,7 +113,7 @@ def _lab(store: Store, counts: Counts, lab: str) -> LabBook:
     counting = {student: item for (student, of_lab), item in counts.items() if of_lab == lab}
     attempts = [item.attempt for item in counting.values()]
     outcomes = store.outcomes(item.key for item in attempts)
-    maximum = max((item.max_score for item in attempts), default=0.0)
+    maximum = next((item.possible for item in counting.values()), 0.0)
     return LabBook(
         lab,
         maximum,

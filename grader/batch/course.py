@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import zoneinfo
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +43,10 @@ class LabPlan(_Record):
     )
     canvas: str = Field(default="", description="Canvas' column, e.g. 'Lab 1 (1234)'")
     moodle: str = Field(default="", description="Moodle's grade item")
+    take: dict[str, dict[str, str]] = Field(
+        default_factory=dict,
+        description="Files to take under another name: student -> {name in the hand-in: the lab's name}",
+    )
 
     @field_validator("due")
     @classmethod
@@ -56,8 +61,35 @@ class Course(_Record):
 
     title: str = ""
     attempts: Policy = "latest"
+    refused_counts: bool = Field(
+        default=False,
+        description="Does a hand-in that cannot be taken displace an earlier one, with 0 points?",
+    )
+    incomplete: Literal["hold", "upload"] = Field(
+        default="hold",
+        description="A grade with points that wait: an empty cell for Canvas and Moodle, or its points",
+    )
+    timezone: str = Field(
+        default="",
+        description="Where Moodle's worksheet tells the time, e.g. Europe/Berlin; '' as the due date",
+    )
     late: Late = Late()
     labs: dict[str, LabPlan] = Field(default_factory=dict)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            return name if not name or zoneinfo.ZoneInfo(name) else ""
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(
+                f"there is no time zone {name!r}; a name such as Europe/Berlin is wanted"
+            ) from None
+
+    def zone(self, lab: str) -> datetime.tzinfo | None:
+        """Where times without a zone were told: the course's, else the due date's; None when nobody says."""
+        due = self.plan(lab).due
+        return zoneinfo.ZoneInfo(self.timezone) if self.timezone else due.tzinfo if due else None
 
     def plan(self, lab: str) -> LabPlan:
         """What it says of a lab."""

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from grader.batch.names import folder_of
 from grader.reports.hidden import for_students
 from grader.reports.html import html
 from grader.reports.markdown import markdown
+from grader.reports.text import markdown as escaped
+from grader.reports.text import one_line
 from grader.result import Result, write_atomically
-
-_PLAIN = re.compile(r"[A-Za-z0-9@_][A-Za-z0-9@._-]{0,79}")
-
-
-def folder_of(student: str) -> str:
-    """A folder's name for a student, safe on any file system and different for different students."""
-    if _PLAIN.fullmatch(student) and not student.endswith("."):
-        return student
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", student).strip("._-")[:40] or "student"
-    return f"{plain}-{hashlib.sha256(student.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def page_of(student: str, lab: str) -> PurePosixPath:
@@ -39,6 +30,14 @@ def write(out: Path, student: str, result: Result, notes: Sequence[str] = ()) ->
         target = place.with_suffix(ending)
         if not _is(target, text):
             write_atomically(target, text)
+
+
+def write_reason(out: Path, student: str, lab: str, why: str) -> None:
+    """Say on a page why there is no result: somebody who handed in something must find out."""
+    target = (out / page_of(student, lab)).with_suffix(".md")
+    text = f"# {escaped(lab)}\n\nThere is no result yet: {escaped(one_line(why, 500))}.\n"
+    if not _is(target, text):
+        write_atomically(target, text)
 
 
 def _files(result: Result) -> Iterator[tuple[str, str]]:

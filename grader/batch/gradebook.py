@@ -25,18 +25,31 @@ def everyone(students: Sequence[str], counts: Counts, failed: Failed) -> list[st
     return sorted({*students, *(student for student, _ in counts), *(student for student, _ in failed)})
 
 
-def gradebook(students: Sequence[str], labs: Sequence[str], counts: Counts, failed: Failed) -> str:
-    """CSV text: student, then score, maximum, what was judged and a note for each lab, and the total."""
-    header = ["student", *(f"{lab} {what}" for lab in labs for what in ("score", "of", "judged", "note"))]
+def gradebook(
+    students: Sequence[str],
+    labs: Sequence[str],
+    counts: Counts,
+    failed: Failed,
+    names: Mapping[str, str] | None = None,
+) -> str:
+    """CSV text: student and name, then score, maximum, what was judged and a note for each lab, and the total.
+
+    `failed` is also why there is nothing to grade of somebody who handed in something.
+    """
+    header = [
+        "student",
+        "name",
+        *(f"{lab} {what}" for lab in labs for what in ("score", "of", "judged", "note")),
+    ]
     rows = []
     for student in everyone(students, counts, failed):
-        row = [defused(student)]
+        row = [defused(student), defused((names or {}).get(student, ""))]
         for lab in labs:
             item, why = counts.get((student, lab)), failed.get((student, lab), "")
             if item is None:
                 row += ["", "", "", defused(f"not graded: {why}" if why else "nothing handed in")]
             else:
-                maximum, judged = item.attempt.max_score, item.attempt.judged_max
+                maximum, judged = item.possible, item.attempt.judged_max
                 note = "; ".join(filter(None, (item.note, why and f"not graded again: {why}")))
                 row += [f"{item.score:.2f}", f"{maximum:g}", f"{judged:g}", defused(note)]
         scores = [counts[student, lab].score for lab in labs if (student, lab) in counts]
@@ -44,12 +57,15 @@ def gradebook(students: Sequence[str], labs: Sequence[str], counts: Counts, fail
     return _csv([*header, "total"], rows)
 
 
-def canvas(roster: Roster, labs: Sequence[str], course: Course, counts: Counts) -> str:
+def canvas(
+    roster: Roster, labs: Sequence[str], course: Course, counts: Counts, maxima: Mapping[str, float]
+) -> str:
     """Canvas' import file: its student columns as they came, a column for each lab, its points in the second row.
 
     By the rules of its importer (canvas-lms, lib/gradebook_importer.rb): the last student column is 'Section', a
     column is matched by the number in parentheses, and cells with a comma are read as decimals. An empty cell
-    changes nothing. The names of students are theirs: nothing is put before them.
+    changes nothing, and is what an incomplete grade becomes. The names of students are theirs: nothing is put before
+    them. `maxima`: the points of each lab by its contract.
     """
     own = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
     here = {column.lower() for column in roster.columns}
@@ -58,13 +74,10 @@ def canvas(roster: Roster, labs: Sequence[str], course: Course, counts: Counts) 
         columns.insert(-1, "SIS Login ID")
     graded = [lab for lab in labs if any(pair[1] == lab for pair in counts)]
     titles = [course.plan(lab).canvas or lab for lab in graded]
-    points = {
-        lab: next(item.attempt.max_score for pair, item in counts.items() if pair[1] == lab) for lab in graded
-    }
-    rows = [["    Points Possible", *("" for _ in columns[1:]), *(f"{points[lab]:g}" for lab in graded)]]
+    rows = [["    Points Possible", *("" for _ in columns[1:]), *(f"{maxima[lab]:g}" for lab in graded)]]
     for student in roster.students:
         row = [_canvas_cell(student, column) for column in columns]
-        rows.append([*row, *(_score(counts, student.id, lab) for lab in graded)])
+        rows.append([*row, *(_score(counts.get((student.id, lab)), course) for lab in graded)])
     return _csv([*columns, *titles], rows)
 
 
@@ -94,7 +107,8 @@ def moodle(roster: Roster, labs: Sequence[str], course: Course, counts: Counts) 
         row = [student.row.get(column.lower(), "") or student.id for column in columns]
         for lab in labs:
             item = counts.get((student.id, lab))
-            row += [_score(counts, student.id, lab), _feedback(item) if item else ""]
+            score = _score(item, course)
+            row += [score, _feedback(item) if item and score else ""]
         rows.append(row)
     return _csv([*columns, *titles], rows)
 
@@ -103,7 +117,7 @@ def _moodle_titles(item: str) -> tuple[str, str]:
     return item, f"{item} feedback"
 
 
-def moodle_worksheet(roster: Roster, lab: str, counts: Counts) -> str | None:
+def moodle_worksheet(roster: Roster, lab: str, course: Course, counts: Counts) -> str | None:
     """Moodle's offline grading worksheet with its grades filled in; None when the roster is no worksheet.
 
     `Identifier`, `Grade` and `Last modified (grade)` are what its importer needs; all columns stay as they came.
@@ -116,8 +130,9 @@ def moodle_worksheet(roster: Roster, lab: str, counts: Counts) -> str | None:
             zip(roster.columns, (student.row.get(name.lower(), "") for name in roster.columns), strict=True)
         )
         item = counts.get((student.id, lab))
-        if item is not None:
-            row["Grade"] = f"{item.score:.2f}"
+        score = _score(item, course)
+        if item is not None and score:
+            row["Grade"] = score
             if "Feedback comments" in row:
                 row["Feedback comments"] = _feedback(item)
         rows.append(list(row.values()))
@@ -126,13 +141,15 @@ def moodle_worksheet(roster: Roster, lab: str, counts: Counts) -> str | None:
 
 def _feedback(item: Counted) -> str:
     """One line for a student: what was reached, and why it is less."""
-    text = f"{item.score:.2f} of {item.attempt.max_score:g} points"
+    text = f"{item.score:.2f} of {item.possible:g} points"
     return f"{text}; {item.note}" if item.note else text
 
 
-def _score(counts: Counts, student: str, lab: str) -> str:
-    item = counts.get((student, lab))
-    return "" if item is None else f"{item.score:.2f}"
+def _score(item: Counted | None, course: Course) -> str:
+    """The cell of a grade: empty, which changes nothing, where there is none or points of it wait."""
+    if item is None or (item.waits and course.incomplete == "hold"):
+        return ""
+    return f"{item.score:.2f}"
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

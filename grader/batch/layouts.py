@@ -1,11 +1,13 @@
 """The shapes in which a class's work arrives: whose each entry of a folder is, and when it was handed in.
 
-Known are Gradescope's and Moodle's exports, the downloads of `gh classroom` and of Classroom 50, and a folder with an
-entry for each student. The first that fits is taken; entries that do not fit it are passed over with a reason.
+Known are the exports of Canvas, Gradescope and Moodle, the downloads of `gh classroom` and of Classroom 50, and a
+folder with an entry for each student. The first that fits is taken; entries that do not fit it are passed over with a
+reason.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import re
@@ -25,11 +27,16 @@ _SCORES = {"username", "submission_tag"}
 
 @dataclass(frozen=True)
 class Entry:
-    """One submission: a folder, an archive or a file, and whose it is (a group's are several)."""
+    """One submission: a folder, an archive, a file or several, and whose it is (a group's are several)."""
 
     students: tuple[str, ...]
     path: Path
     at: str = ""
+    told: str = ""
+    """When, in words without a time zone, where `at` is not known."""
+    files: tuple[tuple[str, Path], ...] = ()
+    """(name, file) where a layout spreads a submission's files over its folder; `path` is the first of them."""
+    notes: tuple[str, ...] = ()
 
     @property
     def shown(self) -> str:
@@ -56,7 +63,13 @@ def recognised(folder: Path, roster: Roster) -> Layout:
 
 
 def _known(folder: Path, roster: Roster) -> Layout | None:
-    kinds: tuple[Callable[[Path, Roster], Layout | None], ...] = (_gradescope, _classroom50, _moodle, _gh)
+    kinds: tuple[Callable[[Path, Roster], Layout | None], ...] = (
+        _gradescope,
+        _classroom50,
+        _canvas,
+        _moodle,
+        _gh,
+    )
     return next((layout for kind in kinds if (layout := kind(folder, roster)) is not None), None)
 
 
@@ -168,10 +181,59 @@ def _moodle(folder: Path, roster: Roster) -> Layout | None:
                 (path.name, "Moodle's exports name each entry 'Full name_number_assignsubmission_file_'")
             )
             continue
-        student = roster.student_of(f"Participant {match['number']}", match["number"], match["name"])
-        # An export does not say when; its files' times are those of the export.
-        entries.append(Entry((student,), path))
+        participant = f"Participant {match['number']}"
+        student = roster.student_of(participant, match["number"], match["name"])
+        if student == participant and not roster.has(participant):
+            student = f"{match['name']} {match['number']}"
+        # An export does not say when (its files' times are those of the export); the grading worksheet does.
+        row = next((item.row for item in roster.students if item.id == student), {})
+        entries.append(Entry((student,), path, told=row.get("last modified (submission)", "").strip(" -")))
     return Layout("Moodle export", tuple(entries), tuple(others))
+
+
+# --- Canvas: "lovelaceada_LATE_101_4567_gemm.c", all files of all students side by side ------------------------------
+# By its exporter (canvas-lms, lib/content_zipper.rb): the sortable name in lower case without its punctuation, LATE
+# where it was, the user's id, the attachment's id, the file's name. Anonymous: "LATE_anon_x7Yz3_4567_gemm.c".
+
+_CANVAS = re.compile(
+    r"(?P<who>(?:\w*?_)??)(?P<late>LATE_)?(?:(?P<user>\d+)|(?P<anonymous>anon_[A-Za-z0-9]+))_"
+    r"(?:(?P<attachment>\d+)_(?P<file>.+)|(?P<typed>text|link)\.html)",
+    re.DOTALL,
+)
+_AGAIN = re.compile(r"-\d{1,3}(?=(\.[^.]*)?$)")
+
+
+def _canvas(folder: Path, roster: Roster) -> Layout | None:
+    paths = _visible(folder)
+    found = {path: match for path in paths if (match := _CANVAS.fullmatch(path.name))}
+    if not found or 2 * len(found) < len(paths) or any(path.is_dir() for path in found):
+        return None
+    others = [
+        (path.name, "Canvas names each file 'name_user id_attachment id_file'")
+        for path in paths
+        if path not in found
+    ]
+    of_user: dict[str, list[tuple[Path, re.Match[str]]]] = {}
+    for path, match in found.items():
+        of_user.setdefault(match["user"] or match["anonymous"], []).append((path, match))
+    entries = []
+    for user, items in of_user.items():
+        name = items[0][1]["who"].strip("_")
+        student = roster.student_of(f"{name}_{user}" if name else user, user)
+        late = any(match["late"] for _, match in items)
+        note = "Canvas marks it LATE and does not say by how much; nothing was taken off for it here"
+        files = _newest_of_each(items)
+        entries.append(Entry((student,), items[0][0], files=files, notes=(note,) if late else ()))
+    return Layout("Canvas submissions", tuple(entries), tuple(others))
+
+
+def _newest_of_each(items: list[tuple[Path, re.Match[str]]]) -> tuple[tuple[str, Path], ...]:
+    """(name, file): of a name that came again, as 'gemm-1.c', the newest, which has the highest attachment id."""
+    newest: dict[str, Path] = {}
+    for path, match in sorted(items, key=lambda item: int(item[1]["attachment"] or 0)):
+        name = match["file"] or f"{match['typed']}.html"
+        newest[_AGAIN.sub("", name)] = path
+    return tuple(newest.items())
 
 
 # --- gh classroom: <assignment>-submissions/<assignment>-<user> -------------------------------------------------------
@@ -210,6 +272,17 @@ def _folders(folder: Path, roster: Roster) -> Layout:
     elif entries and not any(entry.path.is_dir() for entry in entries):
         words = "file or archive for each student"
     return Layout(words, tuple(entries))
+
+
+_MOODLES = ("%A, %d %B %Y, %I:%M %p", "%A, %B %d, %Y, %I:%M %p", "%A, %d %B %Y, %H:%M", "%d %B %Y, %I:%M %p")
+
+
+def told_in(words: str, zone: datetime.tzinfo | None) -> str:
+    """ISO 8601 in UTC of Moodle's 'Friday, 20 November 2026, 11:59 PM' in a time zone; '' where it cannot be said."""
+    for form in _MOODLES if zone is not None else ():
+        with contextlib.suppress(ValueError):
+            return _utc(datetime.datetime.strptime(" ".join(words.split()), form).replace(tzinfo=zone))
+    return ""
 
 
 def _utc(moment: object) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader import cache, cc
+from grader.batch import store
 from grader.batch.intake import Found
 from grader.batch.orders import Order, Terms
 from grader.batch.store import Handed, Pieces
@@ -67,15 +68,16 @@ def jobs(
 
 def _job(item: Found, lab: Lab, terms: Terms, place: Place, work: Path) -> Job:
     files: dict[str, str] = {}
-    notes: list[str] = []
+    notes = list(item.notes)
     folder = item.folder
     try:
         taken = take(item.folder, lab)
-        digest, notes = taken.digest, taken.notes
+        digest = taken.digest
+        notes += taken.notes
         files = {path: data.decode() for path, data in taken.files.items()}
         folder = laid_out(files, digest, work)
     except Refused as refused:
-        digest = "refused: " + cache.key(str(refused))
+        digest = store.REFUSED + cache.key(str(refused))
     owner = Handed(item.student, item.lab, item.at, tuple(notes))
     pieces = pieces_of(digest, lab, terms, place)
     return Job(key_of(pieces), pieces, folder, files, (owner,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grader.batch.course import Course, LabPlan, Policy
 from grader.batch.roster import Student
@@ -17,20 +17,42 @@ _DAY_S = 86400
 @dataclass(frozen=True)
 class Counted:
     """The attempt that counts. `score` is what is left after lateness; `late_days` are begun days after the due date,
-    `free_days` those of them that cost nothing."""
+    `free_days` those of them that cost nothing. `maximum`: the lab's, by its contract; None: as the attempt says.
+    `time_unknown`: there is a due date, and nobody knows when it was handed in. `passed_over`: a later hand-in could
+    not be taken and does not count."""
 
     attempt: Attempt
     score: float
     late_days: int = 0
     free_days: int = 0
     too_late: bool = False
+    maximum: float | None = None
+    time_unknown: bool = False
+    passed_over: bool = False
+
+    @property
+    def possible(self) -> float:
+        """What the lab is worth: the same for the whole class."""
+        return self.attempt.max_score if self.maximum is None else self.maximum
+
+    @property
+    def waits(self) -> float:
+        """Points that nobody has judged yet; above 0 the score is no grade."""
+        rest = self.possible - self.attempt.judged_max
+        return rest if rest > 1e-6 and not self.too_late else 0.0
 
     @property
     def note(self) -> str:
         """What a gradebook says beside the score."""
         parts = []
-        if self.attempt.judged_max < self.attempt.max_score:
-            parts.append("some points wait for another run")
+        if self.waits:
+            parts.append(f"{self.waits:g} of {self.possible:g} points wait for another run")
+        if self.attempt.refused:
+            parts.append("what was handed in could not be taken")
+        if self.passed_over:
+            parts.append("a later hand-in could not be taken and does not count")
+        if self.time_unknown:
+            parts.append("time unknown, not counted as late")
         if self.too_late:
             parts.append(f"{_days(self.late_days)} late, too late to count")
         elif self.late_days:
@@ -40,11 +62,14 @@ class Counted:
 
 
 def counted(
-    attempts: Sequence[Attempt], course: Course, students: Mapping[str, Student] | None = None
+    attempts: Sequence[Attempt],
+    course: Course,
+    students: Mapping[str, Student] | None = None,
+    maxima: Mapping[str, float] | None = None,
 ) -> dict[tuple[str, str], Counted]:
     """For every (student, lab) the attempt that counts. Free late days are used up in the order of the due dates.
 
-    `attempts` are all of them, the oldest first.
+    `attempts` are all of them, the oldest first; `maxima` the points of each lab by its contract.
     """
     by_student: dict[str, dict[str, list[Attempt]]] = {}
     for item in attempts:
@@ -55,15 +80,29 @@ def counted(
         left = course.late.free_days if student.late_days is None else student.late_days
         for lab in sorted(by_lab, key=lambda item: (_due_s(course.plan(item)), item)):
             plan = _extended(course.plan(lab), student.extensions.get(lab, 0))
-            choices = [_after_lateness(item, plan, course, left) for item in by_lab[lab]]
-            best = chosen(choices, course.attempts)
+            most = (maxima or {}).get(lab)
+            choices = [
+                replace(_after_lateness(item, plan, course, left), maximum=most) for item in by_lab[lab]
+            ]
+            best = chosen(choices, course.attempts, course.refused_counts)
             left -= best.free_days
-            result[name, lab] = best
+            result[name, lab] = replace(
+                best, time_unknown=plan.due is not None and not best.attempt.handed_in
+            )
     return result
 
 
-def chosen(choices: Sequence[Counted], policy: Policy) -> Counted:
-    """The one that counts, of one student and lab, the oldest first; never empty."""
+def chosen(choices: Sequence[Counted], policy: Policy, refused_counts: bool = False) -> Counted:
+    """The one that counts, of one student and lab, the oldest first; never empty.
+
+    What could not be taken displaces nothing, unless `refused_counts`.
+    """
+    taken = [item for item in choices if refused_counts or not item.attempt.refused] or list(choices)
+    best = _chosen(taken, policy)
+    return replace(best, passed_over=taken[-1] is not choices[-1])
+
+
+def _chosen(choices: Sequence[Counted], policy: Policy) -> Counted:
     if policy == "best":
         return max(choices, key=_worth)
     newest = choices[-1]

@@ -75,7 +75,8 @@ def begin(store: Store, changed_only: bool) -> Round:
     over = [number for number, ended in mine if ended]
     stopped = [number for number, ended in mine if not ended and number > max(over, default=0)]
     run = store.begin_run(kind)
-    return Round(kind, min(stopped, default=run), run, 0 if changed_only else len(over) + 1)
+    first = min(stopped, default=run)
+    return Round(kind, first, run, 0 if changed_only else max(len(over), store.repetitions(first)) + 1)
 
 
 def jobs(

@@ -19,6 +19,9 @@ from typing import Any, Literal, NamedTuple
 from grader.batch.migrations import MIGRATIONS
 from grader.result import Result, Status
 
+REFUSED = "refused: "
+"""How the digest of a submission begins that could not be taken."""
+
 
 @dataclass(frozen=True)
 class Pieces:
@@ -59,6 +62,11 @@ class Attempt(NamedTuple):
     max_score: float
     judged_max: float
 
+    @property
+    def refused(self) -> bool:
+        """Was there nothing that could be taken?"""
+        return self.submission.startswith(REFUSED)
+
 
 class Outcome(NamedTuple):
     """What a result says about one test, without its words."""
@@ -69,6 +77,13 @@ class Outcome(NamedTuple):
     status: Status
     points: float
     max_points: float
+
+
+class Grade(NamedTuple):
+    """What a gradebook shows of a student and lab; `waits`: points of it are not judged."""
+
+    score: float
+    waits: bool
 
 
 class Pair(NamedTuple):
@@ -141,7 +156,7 @@ class Store:
 
     def add(self, key: str, pieces: Pieces, result: Result, owners: Sequence[Handed], run: int) -> None:
         """Keep a result and whose it is; all of it or nothing. A result that is there stays as it is."""
-        row = (key, *_values(pieces), result.score, result.max_score, result.judged_max, result.status)
+        row = (key, *_values(pieces), result.score, result.possible, result.judged_max, result.status)
         row = (*row, result.duration_s, outcome_of(result), ratios_of(result))
         with self._transaction():
             marks = ", ".join("?" * len(row))
@@ -179,7 +194,53 @@ class Store:
                 (run, item.student, item.lab, key, item.at, json.dumps(item.notes)),
             )
 
+    def choose(self, policy: str, told: str) -> None:
+        """Keep which attempt counts, and what the course's file said when that was asked for."""
+        self._base.execute(
+            "INSERT OR REPLACE INTO settings VALUES ('attempts', ?)", (json.dumps([policy, told]),)
+        )
+
+    def tell(self, grades: Mapping[tuple[str, str], Grade]) -> list[tuple[str, str, Grade, Grade]]:
+        """Keep the grades that gradebooks now show; (student, lab, before, now) of those that are not as before."""
+        with self._transaction():
+            was = {(row[0], row[1]): Grade(*row[2:]) for row in self._base.execute("SELECT * FROM told")}
+            rows = [(*pair, *grade) for pair, grade in grades.items()]
+            self._base.executemany("INSERT OR REPLACE INTO told VALUES (?, ?, ?, ?)", rows)
+        both = [(*pair, was[pair], grade) for pair, grade in sorted(grades.items()) if pair in was]
+        return [
+            item
+            for item in both
+            if abs(item[2].score - item[3].score) > 0.005 or item[2].waits != item[3].waits
+        ]
+
     # --- Reading ------------------------------------------------------------------------------------------------------
+
+    def chosen(self) -> tuple[str, str] | None:
+        """What `choose` kept: the policy, and what the course's file said then."""
+        row = self._base.execute("SELECT value FROM settings WHERE name = 'attempts'").fetchone()
+        return tuple(json.loads(row[0])) if row else None
+
+    def newest_like(self, pieces: Pieces) -> tuple[str, int, bool] | None:
+        """Of the results of the same work, the newest repetition: its key, its number, and whether a test of it
+        with points could not be judged; None when there is none."""
+        row = self._base.execute(
+            "SELECT key, again, outcome FROM results WHERE lab = ? AND "
+            + " AND ".join(f"{name} = ?" for name in DECIDING)
+            + " ORDER BY again DESC LIMIT 1",
+            (pieces.lab, *(getattr(pieces, name) for name in DECIDING)),
+        ).fetchone()
+        if row is None:
+            return None
+        tests = outcomes_of_lines(row[2].split("\n") if row[2] else ())
+        return row[0], row[1], any(item.status == "not_judged" and item.max_points > 0 for item in tests)
+
+    def repetitions(self, before_run: int) -> int:
+        """The highest number of a repetition among all that was graded before a run."""
+        (highest,) = self._base.execute(
+            "SELECT coalesce(max(again), 0) FROM attempts JOIN results USING (key) WHERE run < ?",
+            (before_run,),
+        ).fetchone()
+        return int(highest)
 
     def has(self, key: str) -> bool:
         """Is there a result of this key?"""

@@ -11,13 +11,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from grader.batch import course, executors, intake, outputs, plan, roster, scheduler
+from grader.batch import course, executors, intake, outputs, plan, resume, roster, scheduler
 from grader.batch.archives import NotTaken
-from grader.batch.book import Told
+from grader.batch.book import POLICY, Told
 from grader.batch.course import BadCourse, Course
 from grader.batch.executors import ExecutorMissing
 from grader.batch.intake import Cohort
 from grader.batch.orders import Terms
+from grader.batch.outputs import Written
 from grader.batch.plan import Job
 from grader.batch.progress import Progress
 from grader.batch.roster import BadRoster, Roster
@@ -47,7 +48,7 @@ def run(folder: Path, names: list[str], setting: Setting) -> None:
     labs = labs_of(names, setting.root)
     rules, students = rules_of(setting), roster_of(setting)
     try:
-        handed_in = intake.cohort(folder, list(labs.values()), setting.out / "work", students)
+        handed_in = intake.cohort(folder, list(labs.values()), setting.out / "work", students, rules)
         strangers = not_on(students, handed_in)
         _show(handed_in, strangers, console)
         place = executors.place(setting.executor, plan.here())
@@ -58,13 +59,22 @@ def run(folder: Path, names: list[str], setting: Setting) -> None:
         stop(f"cannot be read: {error}", BAD_COMMAND)
     except RuntimeError as error:
         stop(str(error))
+    unclear = {
+        (student, lab): f"handed in something, but {item.name} {item.reason}"
+        for item in handed_in.unknown
+        for student in item.students
+        for lab in labs
+    }
     with opened(setting.out) as store:
+        rules = remembered(store, rules, "", console)
         number = store.begin_run("batch")
         failed = grade(jobs, store, number, setting, console)
         unknown = [(item.name, item.reason) for item in handed_in.unknown]
         note = f"Not on the roster: {', '.join(strangers)}." if strangers else ""
         notes = (note,) if note else ()
-        told = Told(list(labs), outputs.now(), handed_in.layout, failed, unknown, notes=notes)
+        told = Told(
+            list(labs), outputs.now(), handed_in.layout, failed, unknown, notes=notes, unclear=unclear
+        )
         finish(store, labs, rules, students, told, setting, console)
     leave(1 if failed else 0)
 
@@ -86,6 +96,21 @@ def rules_of(setting: Setting) -> Course:
         return course.read(file)
     except (BadCourse, OSError) as error:
         stop(str(error), BAD_COMMAND)
+
+
+def remembered(store: Store, rules: Course, asked: str, console: Console) -> Course:
+    """The rules with which attempt counts as it was asked for, now or before; the store keeps it for every command.
+
+    An edit of course.yaml is newer than what was asked for before it.
+    """
+    if asked:
+        store.choose(asked, rules.attempts)
+    chosen = store.chosen()
+    if chosen is None or chosen[1] != rules.attempts or chosen[0] == rules.attempts:
+        return rules
+    words = f"Counts: {POLICY[chosen[0]]}, as `make regrade COUNTS={chosen[0].replace('_', '-')}` asked for"
+    console.print(Text(f"{words}; COUNTS=… there, or `attempts` of course.yaml, changes it"), soft_wrap=True)
+    return Course.model_validate({**rules.model_dump(), "attempts": chosen[0]})
 
 
 def roster_of(setting: Setting) -> Roster:
@@ -137,15 +162,10 @@ def grade(
     jobs: Sequence[Job], store: Store, number: int, setting: Setting, console: Console
 ) -> dict[tuple[str, str], str]:
     """Grade what has no result yet, in run `number`; why some of it could not be, by (student, lab)."""
-    todo = []
-    for job in jobs:
-        if job.files:
-            store.keep_files(job.pieces.submission, job.files)
-        if store.has(job.key):
-            store.own(job.key, job.owners, number)
-        else:
-            todo.append(job)
-    console.print(Text(f"{len(jobs) - len(todo)} graded before, {len(todo)} to grade"), soft_wrap=True)
+    todo, waited = resume.left(jobs, store, number)
+    again = f" ({waited} of them again: some of their points could not be judged before)" if waited else ""
+    line = f"{len(jobs) - len(todo)} graded before, {len(todo)} to grade{again}"
+    console.print(Text(line), soft_wrap=True)
     failed: dict[tuple[str, str], str] = {}
     by_key = {job.key: job for job in todo}
     root = setting.root.resolve()
@@ -181,11 +201,46 @@ def finish(
     setting: Setting,
     console: Console,
 ) -> None:
-    """Write all that a batch leaves behind, and say where it is."""
+    """Write all that a batch leaves behind; say where it is, whose grade changed, and what is no grade yet."""
     try:
-        written = outputs.write(setting.out, store, labs, rules, students, told)
+        written = outputs.write(setting.out, store, labs, rules, students, told, setting.terms.practice)
     except OSError as error:
         stop(f"cannot be written: {error}")
     console.print(
         Text(f"{setting.out}: {written.students} students in {', '.join(written.files)}"), soft_wrap=True
+    )
+    for line in (*_changed(written, rules), *_unknown_times(written), *_incomplete(written, rules)):
+        console.print(Text(line, "yellow"), soft_wrap=True)
+
+
+def _changed(written: Written, rules: Course) -> Iterator[str]:
+    """A line for each grade that gradebooks have shown and show another now."""
+    for student, lab, before, now in written.changed:
+        waits = ("", " with points that wait")
+        words = f"{before.score:.2f}{waits[before.waits]} → {now.score:.2f}{waits[now.waits]}"
+        yield f"  ! the grade of {one_line(student)} in {lab} changed: {words} ({POLICY[rules.attempts]})"
+
+
+def _unknown_times(written: Written) -> Iterator[str]:
+    """Who cannot be late, since nobody knows when it was handed in."""
+    for lab in dict.fromkeys(lab for _, lab in written.untimed):
+        who = ", ".join(one_line(student) for student, of in written.untimed if of == lab)
+        yield f"  ? {lab} has a due date; time unknown, not counted as late: {who}"
+
+
+def _incomplete(written: Written, rules: Course) -> Iterator[str]:
+    """What is no grade yet, and what to do."""
+    if not written.incomplete:
+        return
+    held = (
+        "their cells for Canvas and Moodle are empty"
+        if rules.incomplete == "hold"
+        else "they are exported as they are"
+    )
+    yield f"Incomplete: {len(written.incomplete)} grades have points that wait, so {held}:"
+    for student, lab, waits, possible in written.incomplete:
+        yield f"  … {one_line(student)}: {lab}, {waits:g} of {possible:g} points wait"
+    yield (
+        "To finish them, give the same command again, with DUELS=1 and where the lab's hardware is; class.html says "
+        "what each waits for."
     )

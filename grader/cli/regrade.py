@@ -12,7 +12,7 @@ from grader.batch import executors, outputs, plan
 from grader.batch import regrade as again
 from grader.batch.book import Told
 from grader.batch.regrade import Change
-from grader.cli.batch import Setting, finish, grade, labs_of, opened, roster_of, rules_of
+from grader.cli.batch import Setting, finish, grade, labs_of, opened, remembered, roster_of, rules_of
 from grader.cli.say import BAD_COMMAND, leave, stop
 from grader.reports.text import one_line
 from grader.result import write_atomically
@@ -32,10 +32,9 @@ def run(labs: list[str], since: str, changed_only: bool, asked: Sequence[str], s
     console = Console(highlight=False)
     by_name = labs_of(labs, setting.root)
     rules, students = rules_of(setting), roster_of(setting)
-    if asked:
-        rules = rules.model_copy(update={"attempts": asked[0]})
     work = (setting.out / "work").resolve()
     with opened(setting.out) as store:
+        rules = remembered(store, rules, asked[0] if asked else "", console)
         place = executors.place(setting.executor, plan.here())
         round_ = again.begin(store, changed_only)
         moment = since.replace(" ", "T")
@@ -48,7 +47,8 @@ def run(labs: list[str], since: str, changed_only: bool, asked: Sequence[str], s
         failed = grade(jobs, store, round_.run, setting, console)
         changes = again.changes(store, round_.first_run)
         show(changes, console)
-        write_atomically(setting.out / CHANGES, again.table(changes))
+        if changes or not (setting.out / CHANGES).exists():  # the last changes are worth more than none
+            write_atomically(setting.out / CHANGES, again.table(changes))
         told = Told(list(by_name), outputs.now(), "regrade", failed, changes=changes)
         finish(store, by_name, rules, students, told, setting, console)
         if not failed:
@@ -59,11 +59,12 @@ def run(labs: list[str], since: str, changed_only: bool, asked: Sequence[str], s
 def show(changes: Sequence[Change], console: Console) -> None:
     """Who won and who lost, test by test; those who lost first."""
     if not changes:
-        console.print("Nothing changed.")
+        console.print(f"No result changed; {CHANGES} keeps the last changes that there were.")
     for item in sorted(changes, key=lambda change: change.points)[:_SHOWN]:
         style = "red" if item.points < 0 else "green" if item.points > 0 else ""
         head = f"{one_line(item.student)}  {item.lab}  {item.old.score:.2f} → {item.new.score:.2f}"
-        console.print(Text(f"{head}  ({', '.join(item.reasons)})", style), soft_wrap=True)
+        reasons = ", ".join(item.reasons)
+        console.print(Text(f"{head} as judged  ({reasons})", style), soft_wrap=True)
         for test in item.tests:
             points = f"{test.old_points:g} → {test.new_points:g}"
             line = f"    {one_line(test.name)}: {test.old} → {test.new}, {points} points"

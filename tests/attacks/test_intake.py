@@ -265,12 +265,11 @@ def test_a_hostile_hand_in(batch: Batch, name: str) -> None:
     row, fate = row_of(batch, name), FATES[name]
     honest_score = batch.rows["honest"]["gemm_cpu score"]
     assert float(honest_score) > 0
+    assert row is not None
+    assert row["gemm_cpu score"] == (honest_score if fate == GRADED else "0.00")
     if fate == UNKNOWN:
-        assert row is None
         assert name in batch.said
-    else:
-        assert row is not None
-        assert row["gemm_cpu score"] == (honest_score if fate == GRADED else "0.00")
+        assert "could not be taken" in row["gemm_cpu note"]
 
 
 @needs("gcc", "tier A")

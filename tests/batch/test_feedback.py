@@ -4,12 +4,13 @@ import pytest
 
 from grader import result as document
 from grader.batch import feedback
+from grader.batch.names import folder_of
 from tests import sample_results
 
 
 @pytest.mark.parametrize("name", ["ada", "ada@x.org", "Ada-L.2"])
 def test_plain_names_are_folders(name):
-    assert feedback.folder_of(name) == name
+    assert folder_of(name) == name
 
 
 def test_other_names_become_safe_and_stay_different():
@@ -28,7 +29,7 @@ def test_other_names_become_safe_and_stay_different():
         "-rf",
         "a\0b",
     ]
-    folders = [feedback.folder_of(name) for name in names]
+    folders = [folder_of(name) for name in names]
     assert len(set(folders)) == len(names)
     for folder in folders:
         assert "/" not in folder and "\0" not in folder and not folder.startswith(("-", "."))

@@ -9,10 +9,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
+from grader.batch.course import Course
 from grader.batch.intake import cohort
 from grader.batch.roster import Roster, roster
-from grader.lab import load_lab
+from grader.lab import Source, load_lab
 from tests.conftest import needs
 
 GEMM = load_lab("gemm_cpu", Path(__file__).resolve().parent.parent.parent)
@@ -153,8 +155,97 @@ def test_moodle_names_entries_after_student_and_number(put, tmp_path):
     layout, found, unknown = look(tmp_path / "cs-gemm-123", roster(WORKSHEET))
     assert set(found.values()) == {""}  # nobody knows when, so nobody is late
     assert layout == "Moodle export"
-    assert set(found) == {"Participant 17", "Participant 18", "Participant 19"}
+    assert set(found) == {"Participant 17", "Bob_Builder 18", "Eve 19"}  # names, where no list has them
     assert unknown == {"readme.txt"}
+
+
+def test_moodles_worksheet_says_when_in_the_courses_time_zone(put, tmp_path):
+    put("cs/Ada Lovelace_17_assignsubmission_file_/gemm.c")
+    put("cs/Bob_18_assignsubmission_file_/gemm.c")
+    put("cs/Eve_19_assignsubmission_file_/gemm.c")
+    sheet = (
+        "Identifier,Full name,Status,Grade,Last modified (submission)\n"
+        'Participant 17,Ada Lovelace,Submitted,,"Friday, 20 November 2026, 11:59 PM"\n'
+        'Participant 18,Bob,Submitted,,"vendredi 20 novembre 2026, 23:59"\n'
+        "Participant 19,Eve,Submitted,,-\n"
+    )
+    rules = Course.model_validate({"timezone": "Europe/Berlin"})
+    found = cohort(tmp_path / "cs", [GEMM], tmp_path / "work", roster(sheet), rules).found
+    assert {item.student: item.at for item in found} == {
+        "Participant 17": "2026-11-20T22:59:00Z",
+        "Participant 18": "",  # in words that are not known here: nobody guesses
+        "Participant 19": "",
+    }
+    without = cohort(tmp_path / "cs", [GEMM], tmp_path / "work", roster(sheet)).found
+    assert {item.at for item in without} == {""}  # of which time zone?
+
+
+# --- Canvas -------------------------------------------------------------------------------------------------------
+
+CANVAS = """Student,ID,SIS Login ID,Section
+"Lovelace, Ada",101,ada,Mon
+"O'Neill, Bob",102,bob,Mon
+"""
+
+
+def test_canvas_names_files_after_student_user_and_attachment(put, tmp_path):
+    put("submissions/lovelaceada_101_4567_gemm.c", "int old;\n")
+    put("submissions/lovelaceada_101_4600_gemm-1.c", "int new;\n")
+    put("submissions/lovelaceada_101_4568_notes.txt")
+    put("submissions/oneillbob_LATE_102_4570_gemm-2.c")
+    put("submissions/anon_x7Yz3_4571_gemm.c")
+    put("submissions/zoe_104_text.html")
+    put("submissions/eve_2_x_LATE_103_4572_gemm_final(2).c")
+    archive = put("submissions.zip", zipped(tmp_path / "submissions"))
+    found = cohort(archive, [GEMM], tmp_path / "work", roster(CANVAS))
+    assert found.layout == "Canvas submissions"
+    by_name = {item.student: item for item in found.found}
+    assert {name for name, item in by_name.items() if item.taken} == {"ada", "bob", "anon_x7Yz3"}
+    assert {name for name, item in by_name.items() if not item.taken} == {"zoe_104", "eve_2_x_103"}
+    assert (by_name["ada"].folder / "gemm.c").read_text() == "int new;\n"
+    assert "LATE" in by_name["bob"].notes[0] and by_name["ada"].notes == ()
+
+
+def test_a_lab_of_several_files_is_taken_from_canvas(put, tmp_path):
+    lab = GEMM.model_copy(update={"sources": [Source(path="a.c"), Source(path="b.c")]})
+    put("s/ada_101_1_a.c")
+    put("s/ada_101_2_b.c")
+    (item,) = cohort(tmp_path / "s", [lab], tmp_path / "work").found
+    assert {path.name for path in item.folder.iterdir()} == {"a.c", "b.c"}
+
+
+# --- Files of another name ----------------------------------------------------------------------------------------
+
+
+def test_a_file_of_another_name_is_a_submission_that_cannot_be_taken_until_staff_say_how(put, tmp_path):
+    put("class/bob/gemm_final(2).c", "int b;\n")
+    put("class/eve/eve.zip", b"no zip")
+    (tmp_path / "class" / "max").mkdir()
+    found = cohort(tmp_path / "class", [GEMM], tmp_path / "work")
+    assert {(item.student, item.taken) for item in found.found} == {("bob", False), ("eve", False)}
+    reasons = {item.name: item.reason for item in found.unknown}
+    assert reasons["max"] == "is empty"
+    rule = yaml.safe_load(reasons["bob"].partition("course.yaml: ")[2])
+    rules = Course.model_validate(rule)
+    (bob,) = [
+        item
+        for item in cohort(tmp_path / "class", [GEMM], tmp_path / "work", None, rules).found
+        if item.taken
+    ]
+    assert (bob.student, (bob.folder / "gemm.c").read_text()) == ("bob", "int b;\n")
+
+
+@pytest.mark.parametrize("name", ["../../kept/x", "/tmp/x", "..", "a/../../..", "x\ny"])
+def test_a_students_name_is_no_path(put, tmp_path, name):
+    kept = put("kept/x/file", "keep me\n")
+    put("export/submission_metadata.yml", yaml.safe_dump({"s1": {":submitters": [{":name": name}]}}))
+    put("export/s1/it.zip", zipped(put("y/gemm.c").parent))
+    rules = Course.model_validate(
+        {"labs": {"gemm_cpu": {"take": {name: {"gemm.c": "gemm.c", "../kept": "gemm.c"}}}}}
+    )
+    (item,) = cohort(tmp_path / "export", [GEMM], tmp_path / "work" / "deep", None, rules).found
+    assert kept.read_text() == "keep me\n"
+    assert item.folder.resolve().is_relative_to(tmp_path / "work" / "deep")
 
 
 # --- Folders and clones -------------------------------------------------------------------------------------------
@@ -190,6 +281,59 @@ def test_a_clone_tells_when_its_work_was_committed_and_nothing_in_it_is_run(put,
         config.write(f"[gpg]\n program = touch {trap}\n[alias]\n cat-file = !touch {trap}\n")
     assert look(tmp_path / "class")[1] == {"ada": "2026-05-01T10:00:00Z"}
     assert not trap.exists()
+
+
+def commit(repository: Path, *init: str, at: str = "2026-05-01T12:00:00+0200") -> None:
+    told = {**os.environ, "GIT_COMMITTER_DATE": at, "GIT_AUTHOR_DATE": "2020-01-01T00:00:00Z"}
+    who = ("-c", "user.name=a", "-c", "user.email=a@x", "-c", "commit.gpgSign=false")
+    for words in (("init", "-q", *init), ("add", "-A"), (*who, "commit", "-q", "-m", "x")):
+        subprocess.run(["git", *words], cwd=repository, env=told, check=True)
+
+
+@needs("git")
+def test_files_come_from_the_commit_that_says_when(put, tmp_path):
+    file = put("class/ada/gemm.c", "int committed;\n")
+    commit(tmp_path / "class" / "ada")
+    file.write_text("int later;\n")
+    (item,) = cohort(tmp_path / "class", [GEMM], tmp_path / "work").found
+    assert (item.folder / "gemm.c").read_text() == "int committed;\n"
+    assert "student's own machine" in item.notes[0]
+
+
+@needs("git")
+def test_a_clone_of_another_storage_tells_its_time_too(put, tmp_path):
+    put("class/ada/gemm.c")
+    commit(tmp_path / "class" / "ada", "--object-format=sha256")
+    put("class/bob/gemm.c")
+    commit(tmp_path / "class" / "bob", "--separate-git-dir", str(tmp_path / "class" / ".bob.git"))
+    put("class/eve/gemm.c")
+    commit(tmp_path / "class" / "eve")
+    tree = ("worktree", "add", "-q", "--detach", "../zoe")
+    subprocess.run(["git", *tree], cwd=tmp_path / "class" / "eve", check=True)
+    subprocess.run(["git", "pack-refs", "--all"], cwd=tmp_path / "class" / "eve", check=True)
+    subprocess.run(["git", "gc", "-q"], cwd=tmp_path / "class" / "eve", check=True)
+    times = look(tmp_path / "class")[1]
+    assert times == dict.fromkeys(("ada", "bob", "eve", "zoe"), "2026-05-01T10:00:00Z")
+
+
+@needs("git")
+def test_a_clone_that_leads_elsewhere_is_not_followed(put, tmp_path):
+    put("course/gemm.c", "int solution;\n")
+    commit(tmp_path / "course")
+    put("class/ada/gemm.c", "int own;\n")
+    put("class/ada/.git", f"gitdir: {tmp_path}/course/.git\n")
+    put("class/bob/gemm.c", "int own;\n")
+    (tmp_path / "class" / "bob" / ".git").symlink_to(tmp_path / "course" / ".git")
+    put("class/eve/gemm.c", "int own;\n")
+    commit(tmp_path / "class" / "eve")
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=tmp_path / "course", capture_output=True, text=True
+    )
+    put("class/eve/.git/objects/info/alternates", f"{tmp_path}/course/.git/objects\n")
+    put("class/eve/.git/refs/heads/master", head.stdout)
+    for item in cohort(tmp_path / "class", [GEMM], tmp_path / "work").found:
+        assert (item.at, (item.folder / "gemm.c").read_text()) == ("", "int own;\n")
+        assert "outside of what was handed in" in item.notes[0]
 
 
 def test_a_clone_without_a_commit_has_no_time(put, tmp_path):

@@ -110,3 +110,31 @@ def test_a_mistake_in_course_yaml_is_named(tmp_path, text, words):
 def test_an_empty_course_yaml_is_a_course(tmp_path):
     (tmp_path / "course.yaml").write_text("# later\n")
     assert read(tmp_path / "course.yaml") == Course()
+
+
+def refused(number):
+    return attempt(number, 0, "refused: x")._replace(max_score=100.0, judged_max=100.0)
+
+
+@pytest.mark.parametrize("policy", ["latest", "best", "never_lower"])
+def test_what_could_not_be_taken_displaces_nothing_unless_the_course_says_so(policy):
+    attempts = [attempt(1, 90), refused(2)]
+    (counts,) = counted(attempts, course(attempts=policy)).values()
+    assert counts.score == 90 and "a later hand-in could not be taken" in counts.note
+    strict = counted(attempts, course(attempts="latest", refused_counts=True))["ada", "gemm_cpu"]
+    assert strict.score == 0 and "could not be taken" in strict.note
+    (alone,) = counted([refused(2)], course(attempts=policy)).values()
+    assert (alone.score, alone.possible, alone.waits) == (0, 100, 0)
+
+
+def test_who_has_a_due_date_and_no_time_is_told_to_be_unknown():
+    counts = counted([attempt(1, 90), attempt(2, 90, lab="free")], course())
+    assert "time unknown, not counted as late" in counts["ada", "gemm_cpu"].note
+    assert counts["ada", "free"].note == ""
+
+
+def test_what_the_contract_has_and_nobody_judged_waits():
+    short = attempt(1, 60)._replace(max_score=60.0, judged_max=60.0)  # graded without its duels
+    counts = counted([short], Course(), maxima={"gemm_cpu": 100.0})["ada", "gemm_cpu"]
+    assert (counts.possible, counts.waits) == (100, 40)
+    assert "40 of 100 points wait" in counts.note

@@ -18,7 +18,7 @@ def one_input(data: bytes) -> None:
     with folder() as place:
         archive = file(place, f"a{ending}", source.rest())
         try:
-            made = archives.unpacked(archive, Path(place, "out"), _MOST)
+            made = archives.unpacked(archive, Path(place, "out"), Path(place), _MOST)
         except NotTaken:
             made = Path(place, "out")
         outside = [item.name for item in Path(place).iterdir() if item.name not in (archive.name, "out")]
