@@ -108,6 +108,14 @@ def test_comments_in_any_language_are_taken(folder: Path, lab: Lab) -> None:
     assert take(folder, lab).files["gemm.c"].decode() == text
 
 
+def test_what_the_course_handed_out_is_no_surprise(folder: Path) -> None:
+    lab = load_lab("mini_shell", Path(__file__).resolve().parent.parent)
+    for path in lab.starter.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    assert (folder / "main.c").exists()
+    assert take(folder, lab).notes == []
+
+
 def test_other_files_are_left_out_and_named(folder: Path, lab: Lab) -> None:
     (folder / "gemm.c").write_bytes(SOURCE)
     for name in ("conftest.py", "math.h", "a\x1b[2J"):

@@ -858,7 +858,7 @@ def test_stop_and_go_on(program):
         terminal.line("jobs")
         terminal.expect(r"(?i)stopped", "the stopped job in the list of `jobs`")
         terminal.expect(PROMPT, "the prompt")
-        terminal.line("fg")
+        _begin(terminal, "fg")
         terminal.line("again")
         # The terminal's echo and cat's line. Between them `fg` may name the job, as dash, bash and busybox do.
         terminal.expect(r"again\s(?s:.*?)(?<=\n)again\r?\n", "what cat writes after `fg`")

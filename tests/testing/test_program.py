@@ -57,6 +57,12 @@ def test_a_hang_is_a_failure_and_the_next_one_is_told_sooner(subject: Subject) -
     own.close()
 
 
+def test_who_only_waited_may_try_again_with_more_time(subject: Subject) -> None:
+    own = Program(subject.program()._launch, subject.program().argv)
+    assert own.run("sleep", "1", timeout_s=0.5).status == 0  # 0.5 s are too few, 2.5 s are not
+    own.close()
+
+
 def test_a_flood_is_a_failure(program: Program) -> None:
     assert failure(program, "flood", output_kib=4, case="a test").summary == "printed more than 4 KiB"
 
