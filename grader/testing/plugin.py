@@ -183,7 +183,8 @@ class GradingPlugin:
     def kernels(self) -> tuple[Kernel, ...]:
         """The submission's CUDA kernels: their PTX, registers, spills and shared memory. Needs no GPU."""
         built = self.subject.built()
-        return kernels.read(built.folder, built.said)
+        texts = [text.decode("utf-8", "replace") for text in self.subject.files.values()]
+        return kernels.read(built.folder, built.said, texts)
 
     @pytest.fixture(scope="session")
     def watch(self) -> Watcher:

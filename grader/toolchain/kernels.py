@@ -32,6 +32,7 @@ _COMPILED = re.compile(r"Compiling entry function '(?P<name>[^']+)' for '(?P<arc
 _STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 _USED = re.compile(r"Used (\d+) registers")
 _SHARED = re.compile(r"(\d+) bytes smem")
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _NOISE = re.compile(r"^[ \t]*(?:\.loc|\.file|//).*$|//.*$", re.MULTILINE)
 
 
@@ -47,6 +48,8 @@ class Kernel:
     shared_bytes: int
     """Static shared memory; what a launch adds is not known here."""
     ptx: str
+    launched: bool = True
+    """False where the source names it only to define it."""
 
     def count(self, feature: str) -> int:
         """How many instructions of this kind of FEATURES the kernel holds."""
@@ -56,16 +59,37 @@ class Kernel:
         return self.count(feature) > 0
 
 
-def read(folder: Path, said: str) -> tuple[Kernel, ...]:
-    """The kernels of a build: the .ptx files in `folder`, and `said`, what the compiler printed."""
+def read(folder: Path, said: str, sources: Iterable[str] = ()) -> tuple[Kernel, ...]:
+    """The kernels of a build: the .ptx files in `folder`, and `said`, what the compiler printed.
+
+    `sources`: the texts that they come from; without them every kernel counts as launched.
+    """
     bodies: dict[str, str] = {}
     for path in sorted(folder.glob("*.ptx")):
         bodies.update(_bodies(path.read_text(encoding="utf-8", errors="replace")))
     resources = _resources(said)
     names = _demangled(bodies)
+    text = _COMMENT.sub(" ", "\n".join(sources))
     return tuple(
-        Kernel(names[symbol], *resources.get(symbol, (0, 0, 0, 0)), body) for symbol, body in bodies.items()
+        Kernel(
+            names[symbol],
+            *resources.get(symbol, (0, 0, 0, 0)),
+            body,
+            launched=not text or _is_used(names[symbol], text),
+        )
+        for symbol, body in bodies.items()
     )
+
+
+def _is_used(name: str, text: str) -> bool:
+    """Does the source name this kernel anywhere but behind __global__, where it is declared or defined?
+
+    Who puts names together in a macro (##) may use any of them.
+    """
+    plain = re.escape(re.split(r"[<(]", name)[0].split("::")[-1].split()[-1])
+    mentions = len(re.findall(rf"\b{plain}\b", text))
+    own = len(re.findall(rf"__global__[^;{{}}]{{0,400}}?\b{plain}\s*\(", text))
+    return "##" in text or mentions > own
 
 
 def table(kernels: Iterable[Kernel]) -> str:

@@ -86,3 +86,20 @@ def test_without_kernels_there_is_nothing(tmp_path: Path) -> None:
     assert kernels.read(tmp_path, "") == ()
     (tmp_path / "odd.ptx").write_text(".visible .entry broken( { never closed")
     assert [kernel.registers for kernel in kernels.read(tmp_path, "nonsense")] == [0]
+
+
+@pytest.mark.parametrize(
+    "rest, launched",
+    [
+        ("", False),
+        ("/* sum<<<1, 1>>>() comes later */ // sum", False),
+        ("int go() { sum<<<1, 1>>>(); return 0; }", True),
+        ("int go() { LAUNCH(sum); return 0; }", True),
+        ("#define GO(name) name##m<<<1, 1>>>()\nint go() { GO(su); return 0; }", True),
+    ],
+)
+def test_a_kernel_that_is_only_defined_is_not_launched(rest: str, launched: bool) -> None:
+    text = "__global__ void sum();\ntemplate <int n> __global__ void __launch_bounds__(32) sum(int *out) {}\n"
+    uncommented = kernels._COMMENT.sub(" ", text + rest)
+    assert kernels._is_used("sum<64>", uncommented) is launched
+    assert kernels._is_used("void sum<64>(int*)", uncommented) is launched
