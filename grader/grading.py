@@ -63,6 +63,10 @@ class NotOfficial(RuntimeError):
     """This machine cannot isolate student code well enough for an official grade."""
 
 
+class LabBroken(RuntimeError):
+    """The lab's own tests are wrong, whoever hands in: nobody gets a grade from them."""
+
+
 class UnknownTest(LookupError):
     """None of the lab's tests has a name that was asked for."""
 
@@ -91,11 +95,11 @@ def grade(lab: Lab, folder: Path, options: Options, listener: Listener) -> Grade
         plugin, benchmark_json = _judge(lab, submission, tier, seed, options, listener)
         tests = [_with_source(test, submission) for test in plugin.tests]
         duels, shown, series = plugin.duels, plugin.shown, plugin.series
-        notes = [*submission.notes, *plugin.notes]
+        notes, lab_errors = [*submission.notes, *plugin.notes], plugin.lab_errors
         name, digest = submission.name, submission.digest
     except Refused as refused:
         tests, duels, shown, series, notes = [_refusal(refused, lab, maximum)], [], [], [], []
-        benchmark_json = ""
+        benchmark_json, lab_errors = "", []
         name, digest = _name(folder), ""
     elsewhere = fitness.taken_elsewhere(before, fitness.snapshot(), sum(os.times()[:4]) - own_before)
     totals = scoring.totals(tests)
@@ -119,6 +123,7 @@ def grade(lab: Lab, folder: Path, options: Options, listener: Listener) -> Grade
         hashes={"submission": digest, "lab": lab.digest, "grader": grader_digest()},
         seeds={"run": seed},
         notes=notes,
+        lab_errors=lab_errors,
         started_at=started.isoformat(timespec="seconds"),
         duration_s=round(time.monotonic() - clock, 3),
     )

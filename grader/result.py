@@ -249,6 +249,10 @@ class Result(_Record):
     notes: list[str] = Field(
         default_factory=list, description="Said once for the whole run, e.g. 'valgrind is missing'"
     )
+    lab_errors: list[str] = Field(
+        default_factory=list,
+        description="What is wrong with the lab itself: tests that broke, points that do not add up. Not a grade then",
+    )
     started_at: str = Field(description="ISO 8601, UTC")
     duration_s: float = Field(ge=0)
 

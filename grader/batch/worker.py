@@ -158,7 +158,10 @@ def _grade(order: Order, slot: int, teller: Teller) -> str:
 
         mode: grading.Mode = "practice" if order.terms.practice else "official"
         options = Options(mode, performance=order.terms.duels, slot=slot, alone=alone)
-        return grading.grade(lab, Path(order.folder), options, teller).result.to_json()
+        result = grading.grade(lab, Path(order.folder), options, teller).result
+        if result.lab_errors:
+            raise grading.LabBroken("; ".join(result.lab_errors))
+        return result.to_json()
 
 
 @functools.lru_cache(maxsize=32)

@@ -62,6 +62,8 @@ def run(
     terminal.render(graded.result, console, reveal=reveal, rerun=command + " TEST={test} SEED={seed}")
     if unwritten:
         stop(unwritten)
+    if graded.result.lab_errors:
+        stop(f"this is no grade, the lab itself is wrong: {'; '.join(graded.result.lab_errors)}")
     if remember and not tests:
         _remember(graded.result, folder or lab.starter, file_of(root, lab.id), console)
 

@@ -42,6 +42,9 @@ from grader.toolchain.kernels import Kernel
 PERFORMANCE = "performance"
 HIDDEN = "test_hidden.py"
 _MAX_DETAIL = 6000
+_OF_THE_MACHINE = (CannotStart, OSError, MemoryError)
+"""Errors that say nothing about the lab: a full disk, too few descriptors, a sandbox that does not start."""
+
 _MAX_EVIDENCE = 32
 _MAX_SERIES = 16
 
@@ -76,7 +79,10 @@ class GradingPlugin:
     """Tests that were chosen; with fewer verdicts the run is not complete."""
     unloadable: list[str] = field(default_factory=list)
     """Files of tests that cannot be loaded, and why; pytest then runs no test at all."""
+    lab_errors: list[str] = field(default_factory=list)
+    """Tests that broke by themselves, and points that are not what lab.yaml promises: for staff to mend."""
     interrupted: bool = False
+    _left_out: bool = False
     _shares: dict[str, int] = field(default_factory=dict)
     _awards: dict[str, tuple[float, str]] = field(default_factory=dict)
     _reference: Reference | None = None
@@ -91,12 +97,26 @@ class GradingPlugin:
         """Choose the tests, share points among parametrized cases, and start the builds that they need."""
         for item in items:
             self._shares[_function_id(item)] = self._shares.get(_function_id(item), 0) + 1
+        self.lab_errors += self._wrong_sums(items)
         chosen = [item for item in items if self._wanted(item)]
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
         for name in dict.fromkeys(_mark(item, "variant", "release") for item in items):
             self.subject.prefetch(name)
         self.listener.start(len(items))
+
+    def _wrong_sums(self, items: Sequence[pytest.Item]) -> Iterator[str]:
+        """Categories whose tests are not worth what lab.yaml promises, in a run that has all tests at hand."""
+        if self._left_out or not any(item.path.name == HIDDEN for item in items):
+            return
+        sums = dict.fromkeys(self.subject.lab.points, 0.0)
+        for item in items:
+            name = _mark(item, "category", "other")
+            sums[name] = sums.get(name, 0.0) + self._possible(item)
+        for name, given in sorted(sums.items()):
+            promised = self.subject.lab.points.get(name, 0.0)
+            if abs(promised - given) > 1e-6:
+                yield f"the tests of '{name}' are worth {given:g} points, lab.yaml promises {promised:g}"
 
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         self.expected = len(session.items)
@@ -146,6 +166,7 @@ class GradingPlugin:
             self.unloadable.append(f"{report.nodeid}: {last}")
         elif report.skipped:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            self._left_out = True
             self.notes.append(f"{report.nodeid} was left out: {reason.removeprefix('Skipped: ')}")
 
     def pytest_benchmark_generate_machine_info(self, config: pytest.Config) -> dict[str, object]:
@@ -381,9 +402,13 @@ class GradingPlugin:
         names = {_plain(item.name), _plain(shown_name(item.name)), _plain(item.name.split("[")[0])}
         return not self.only or any(_plain(wanted) in names for wanted in self.only)
 
+    def _possible(self, item: pytest.Item) -> float:
+        """What the test is worth: its function's points, shared among its cases."""
+        return float(_mark(item, "points", 0)) / self._shares.get(_function_id(item), 1)
+
     def _result(self, item: pytest.Item, error: BaseException | None, duration_s: float) -> TestResult:
         fraction, message = self._awards.get(item.nodeid, (1.0 if error is None else 0.0, ""))
-        possible = float(_mark(item, "points", 0)) / self._shares.get(_function_id(item), 1)
+        possible = self._possible(item)
         status: Status = "passed"
         failure: Failure | None = None
         if error is not None:
@@ -391,8 +416,10 @@ class GradingPlugin:
             message = message or (failure.summary if failure else _one_line(str(error)))
         if status == "not_judged":
             fraction = 0.0
-            if not isinstance(error, (NotJudged, CannotStart, pytest.skip.Exception)):
-                self.notes.append(_broken_test(item, error))
+            if isinstance(error, _OF_THE_MACHINE) or type(error) is RuntimeError:
+                self.notes.append(f"'{shown_name(item.name)}' could not run here (not your fault): {message}")
+            elif not isinstance(error, (NotJudged, pytest.skip.Exception)):
+                self.lab_errors.append(_broken_test(item, error))
         return TestResult(
             id=test_id(item),
             name=shown_name(item.name),
@@ -474,7 +501,7 @@ def _broken_test(item: pytest.Item, error: BaseException | None) -> str:
     frames = traceback.extract_tb(error.__traceback__) if error else []
     place = f", at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     words = f"{type(error).__name__}: {_one_line(str(error))}{place}"
-    return f"the test '{shown_name(item.name)}' itself broke (not your fault): {words}"
+    return f"the test '{shown_name(item.name)}' itself broke (not the submission's fault): {words}"
 
 
 def _record(benchmark: Any, record: Duel, outcome: Outcome) -> None:

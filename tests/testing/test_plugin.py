@@ -227,9 +227,46 @@ def test_a_test_that_breaks_by_itself_judges_nobody_and_is_told_once(run, where)
         """).result
     assert only(result).status == "not_judged"
     assert (result.score, result.judged_max) == (0, 0)
-    [note] = result.notes
-    assert note.startswith("the test 'x' itself broke (not your fault): ")
-    assert "KeyError: 'typo'" in note
+    [told] = [error for error in result.lab_errors if "typo" in error]
+    assert told.startswith("the test 'x' itself broke (not the submission's fault): KeyError: 'typo'")
+
+
+def test_a_fixture_that_does_not_exist_is_an_error_of_the_lab(run):
+    result = run(hidden="""
+        @points(3)
+        def test_x(libary): pass
+        """).result
+    assert only(result).status == "not_judged"
+    assert [error for error in result.lab_errors if "libary" in error]
+
+
+@pytest.mark.parametrize("error", ["OSError(28, 'No space left on device')", "RuntimeError('no sandbox')"])
+def test_what_the_machine_lacks_is_no_error_of_the_lab(run, error):
+    result = run(f"""
+        @points(3)
+        def test_x(): raise {error}
+        """).result
+    assert only(result).status == "not_judged"
+    assert result.lab_errors == [] and "could not run here" in result.notes[0]
+
+
+def test_points_that_do_not_add_up_are_an_error_of_the_lab_whatever_part_is_run(run):
+    tests = dict(
+        public="""
+        @category("correctness")
+        @points(1)
+        def test_x(): pass
+        """,
+        hidden="""
+        @category("correctness")
+        @points(1)
+        def test_y(): pass
+        """,
+    )
+    for options in ({}, {"only": ("x",)}, {"performance": False}):
+        told = run(**tests, **options).result.lab_errors
+        assert [error for error in told if error.startswith("the tests of 'correctness' are worth 2 points")]
+    assert run(**tests, mode="practice").result.lab_errors == []
 
 
 def test_cleaning_up_that_breaks_is_a_note(run):
