@@ -232,10 +232,12 @@ def test_a_test_that_breaks_by_itself_judges_nobody_and_is_told_once(run, where)
 
 
 def test_a_fixture_that_does_not_exist_is_an_error_of_the_lab(run):
-    result = run(hidden="""
+    result = run(
+        hidden="""
         @points(3)
         def test_x(libary): pass
-        """).result
+        """
+    ).result
     assert only(result).status == "not_judged"
     assert [error for error in result.lab_errors if "libary" in error]
 
