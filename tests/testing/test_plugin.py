@@ -253,18 +253,18 @@ def test_what_the_machine_lacks_is_no_error_of_the_lab(run, error):
 
 
 def test_points_that_do_not_add_up_are_an_error_of_the_lab_whatever_part_is_run(run):
-    tests = dict(
-        public="""
+    tests = {
+        "public": """
         @category("correctness")
         @points(1)
         def test_x(): pass
         """,
-        hidden="""
+        "hidden": """
         @category("correctness")
         @points(1)
         def test_y(): pass
         """,
-    )
+    }
     for options in ({}, {"only": ("x",)}, {"performance": False}):
         told = run(**tests, **options).result.lab_errors
         assert [error for error in told if error.startswith("the tests of 'correctness' are worth 2 points")]
