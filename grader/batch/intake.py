@@ -90,7 +90,7 @@ def _look(entry: Entry, labs: Sequence[Lab], course: Course, top: Path, work: Pa
         place = names.emptied(work / "none" / names.folder_of(f"{entry.students[0]} {entry.shown}"), work)
         laid, found, here, reason = _Laid(place, entry.at, entry.notes), [], [], str(error)
     else:
-        if found or not here:
+        if found or _is_empty(entry.path):
             result.found.extend(found)
             result.unknown.extend([] if found else [Unknown(entry.shown, "is empty")])
             return
@@ -113,6 +113,11 @@ def _found(entry: Entry, laid: _Laid, labs: Sequence[Lab], course: Course, work:
             at = laid.at or layouts.told_in(entry.told, course.zone(lab.id))
             for inside in _places(place, lab):
                 yield Found(student, lab.id, inside, at, laid.notes)
+
+
+def _is_empty(path: Path) -> bool:
+    """Is it a folder with nothing in it? Then nothing was handed in; an archive of nothing was."""
+    return path.is_dir() and not any(not item.name.startswith(".") for item in path.iterdir())
 
 
 def _how_to_take(entry: Entry, here: Sequence[str], labs: Sequence[Lab]) -> str:

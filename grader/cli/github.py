@@ -28,9 +28,9 @@ def run(path: Path, folder: str) -> None:
     sys.stdout.write(github.log(document, _report(document), secrets.token_hex(16), folder))
     _append("GITHUB_STEP_SUMMARY", markdown(document, limit=github.SUMMARY_BYTES))
     encoded = base64.b64encode(autograding(document).encode()).decode()
-    _append(
-        "GITHUB_OUTPUT", f"result={encoded}\nscore={document.score:g}\nmax-score={document.max_score:g}\n"
-    )
+    score, most = f"{document.score:g}", f"{document.possible:g}"
+    waits = f"{document.waiting:g}"
+    _append("GITHUB_OUTPUT", f"result={encoded}\nscore={score}\nmax-score={most}\nwaiting={waits}\n")
     raise SystemExit(github.exit_status(document))
 
 

@@ -11,7 +11,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from grader.reports import wording
 from grader.reports.hidden import for_students
+from grader.reports.pending import NAME, pending
 from grader.reports.shares import in_units
 from grader.reports.text import one_line
 from grader.result import Result, TestResult
@@ -25,7 +27,8 @@ _UNIT = 0.125  # sums of eighths are exact in binary, so that no total reads 0.3
 def autograding(result: Result) -> str:
     """The JSON text, at most `MOST_BYTES` bytes.
 
-    What was not judged is left out, with its points: the reporter knows only passed and failed, and neither is true.
+    The maximum is the lab's. The reporter knows only pass, fail and error: what is not judged is one test at the top
+    with the status error, which has a message and is never green.
     Where there are too many tests for the limit, each category becomes one.
     """
     shown = for_students(result)
@@ -35,11 +38,15 @@ def autograding(result: Result) -> str:
 
 
 def _document(result: Result, entries: list[dict[str, Any]]) -> str:
-    most = in_units([result.judged_max], _UNIT)[0] * _UNIT
+    most = in_units([result.possible], _UNIT)[0] * _UNIT
     failed = any(entry["status"] == "fail" for entry in entries)
+    words = pending(result)
+    if words:
+        entry = _entry(_safe(f"{NAME}: {wording.points(result.waiting)} points wait"), False, 0)
+        entries = [{**entry, "status": "error", "message": _safe(words)}, *entries]
     document = {
         "version": 1,
-        "status": "fail" if failed else "pass",
+        "status": "fail" if failed else "error" if words else "pass",
         "max_score": _short(most),
         "tests": entries,
     }

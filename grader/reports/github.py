@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from grader.reports.hidden import for_students
+from grader.reports.pending import pending
 from grader.reports.text import one_line, plain
 from grader.result import Result, TestResult
 
@@ -65,7 +66,9 @@ def log(result: Result, report: str, token: str, folder: str = "") -> str:
         f"::{token}::",
         "::endgroup::",
     ]
-    return "\n".join([*lines, *(item.command() for item in errors(result, folder))]) + "\n"
+    waits = pending(result)
+    notices = [f"::warning title=Not judged yet::{_message(waits)}"] if waits else []
+    return "\n".join([*lines, *notices, *(item.command() for item in errors(result, folder))]) + "\n"
 
 
 def exit_status(result: Result) -> int:

@@ -7,17 +7,26 @@ from typing import Any
 
 from grader.reports import wording
 from grader.reports.hidden import HINT, for_students
+from grader.reports.pending import pending
+from grader.reports.shares import in_units
 from grader.reports.text import one_line, plain
 from grader.result import Duel, Result, TestResult
+
+_UNIT = 0.01
 
 
 def gradescope(result: Result) -> str:
     """The JSON text. Students see every test with what `hidden.py` leaves of it.
 
     No test has Gradescope's own visibility `hidden`, since that would hide the total too; hidden tests show name
-    and points. Bonus points count.
+    and points. Bonus points count. Scores and maxima are in hundredths that add up to the result's. Gradescope knows no
+    pending grade: while points wait, a test at the top says how many, and they count in its maximum.
     """
     shown = for_students(result)
+    judged = [test for test in shown.tests if test.status != "not_judged"]
+    scores = in_units([test.points for test in judged], _UNIT)
+    most = in_units([test.max_points for test in judged], _UNIT)
+    units = {test.id: (score, top) for test, score, top in zip(judged, scores, most, strict=True)}
     document: dict[str, Any] = {
         "score": round(shown.score, 2),
         "execution_time": round(shown.duration_s),
@@ -28,7 +37,7 @@ def gradescope(result: Result) -> str:
         "visibility": "visible",
         "stdout_visibility": "hidden",
         "extra_data": {"hashes": shown.hashes, "seeds": shown.seeds, "sandbox": shown.sandbox.tier},
-        "tests": [_test(test) for test in shown.tests],
+        "tests": [*_waiting(shown), *(_test(test, units.get(test.id)) for test in shown.tests)],
         "leaderboard": [_place(duel) for duel in shown.duels if duel.ratio is not None],
     }
     return json.dumps(document, ensure_ascii=True, allow_nan=False, indent=2) + "\n"
@@ -36,8 +45,9 @@ def gradescope(result: Result) -> str:
 
 def _summary(result: Result) -> str:
     lines = [
-        f"{one_line(result.lab_title)}: {wording.points(result.score)} / {wording.points(result.max_score)}"
+        f"{one_line(result.lab_title)}: {wording.points(result.score)} / {wording.points(result.possible)}"
     ]
+    lines += filter(None, [pending(result)])
     lines += [f"Not judged, and not your fault: {one_line(reason)}" for reason in wording.waiting(result)]
     lines += [
         step.replace("\n", ": ")
@@ -46,18 +56,28 @@ def _summary(result: Result) -> str:
     return "\n".join(lines)
 
 
-def _test(test: TestResult) -> dict[str, Any]:
+def _waiting(result: Result) -> list[dict[str, Any]]:
+    """What is not judged, where any is: neither passed nor failed, with the points that are still to be had."""
+    words = pending(result)
+    if not words:
+        return []
+    entry = {"name": "Not judged yet", "tags": ["pending"], "visibility": "visible", "output": words}
+    return [{**entry, "score": 0, "max_score": round(result.waiting, 2)}]
+
+
+def _test(test: TestResult, units: tuple[int, int] | None) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "name": one_line(test.name),
         "tags": [one_line(test.category), *(["hidden"] if test.hidden else [])],
         "visibility": "visible",
         "output": _output(test),
     }
-    if test.status != "not_judged":  # neither passed nor failed: it shows without a score
+    if units is not None:  # what is not judged shows without a score
+        score, most = units
         entry |= {
             "status": test.status,
-            "score": round(test.points, 4),
-            "max_score": round(test.max_points, 4),
+            "score": round(score * _UNIT, 2),
+            "max_score": round(most * _UNIT, 2),
         }
     return entry
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from junit_xml import TestCase, TestSuite, to_xml_report_string
 
 from grader.reports.hidden import for_students
+from grader.reports.pending import NAME, pending
 from grader.reports.text import one_line, plain, xml
 from grader.result import Failure, Result, TestResult
 
@@ -20,6 +21,10 @@ def junit(result: Result, *, reveal: bool = False) -> str:
     """
     shown = result if reveal else for_students(result)
     cases = [_case(test, name) for test, name in zip(shown.tests, _unique_names(shown.tests), strict=True)]
+    if not result.complete and not any(test.status == "not_judged" for test in shown.tests):
+        waits = TestCase(NAME, classname="pending", elapsed_sec=0)
+        waits.add_skipped_info(pending(result))
+        cases.append(waits)
     properties = dict(_properties(shown))
     suite = TestSuite(
         _attribute(shown.lab), cases, timestamp=_attribute(shown.started_at), properties=properties
@@ -76,8 +81,9 @@ def _properties(result: Result) -> Iterator[tuple[str, str]]:
     yield "mode", result.mode
     yield "status", result.status
     yield "score", f"{result.score:g}"
-    yield "max_score", f"{result.max_score:g}"
+    yield "max_score", f"{result.possible:g}"
     yield "judged_max", f"{result.judged_max:g}"
+    yield "waiting", f"{result.waiting:g}"
     for name, seed in result.seeds.items():
         yield _attribute(f"seed.{name}"), str(seed)
     for duel in result.duels:

@@ -110,7 +110,8 @@ def test_a_runner_of_github_finds_no_command_but_ours(text):
 
 def test_what_other_systems_read_stays_one_document(text):
     document = sample_results.hostile(text)
-    assert len(json.loads(gradescope(document))["tests"]) == len(document.tests)
+    pending = 1  # a test at the top says what waits
+    assert len(json.loads(gradescope(document))["tests"]) == len(document.tests) + pending
     for entry in json.loads(autograding(document))["tests"]:
         assert "::" not in entry["name"]
         assert "\n" not in entry["name"]

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from grader.reports.autograding import MOST_BYTES, autograding
 from grader.reports.classroom50 import classroom50
+from grader.reports.github import log
 from grader.reports.gradescope import gradescope
+from grader.reports.junit import junit
 from grader.reports.shares import in_units
 from tests import sample_results
 from tests.sample_results import SITUATIONS, result
@@ -43,9 +45,9 @@ class TestAutograding:
     @pytest.mark.parametrize("situation", SITUATIONS)
     def test_every_field_is_of_the_kind_that_the_reporter_reads(self, situation):
         document = json.loads(autograding(SITUATIONS[situation]()))
-        assert document["status"] in ("pass", "fail")
+        assert document["status"] in ("pass", "fail", "error")
         for entry in document["tests"]:
-            assert entry["status"] in ("pass", "fail")
+            assert entry["status"] in ("pass", "fail", "error")
             assert isinstance(entry["score"], int | float)
             assert isinstance(entry["line_no"], int)
 
@@ -55,7 +57,7 @@ class TestAutograding:
         total = sum(entry["score"] for entry in document["tests"])
         assert abs(total - source.score) <= 0.0625
         assert total * 8 == int(total * 8)
-        assert document["max_score"] == source.judged_max
+        assert document["max_score"] == source.possible
 
     def test_thirds_add_up_to_one(self):
         document = json.loads(autograding(result(THIRDS)))
@@ -126,8 +128,49 @@ class TestGradescope:
 
     def test_what_was_not_judged_has_no_score_and_says_why(self):
         entries = json.loads(gradescope(sample_results.unjudged()))["tests"]
-        assert all("score" not in entry and "not your fault" in entry["output"] for entry in entries)
+        assert entries[0]["name"] == "Not judged yet" and "status" not in entries[0]
+        assert all("score" not in entry and "not your fault" in entry["output"] for entry in entries[1:])
+
+    @pytest.mark.parametrize("situation", SITUATIONS)
+    def test_its_maxima_add_up_to_the_labs(self, situation):
+        source = SITUATIONS[situation]()
+        entries = json.loads(gradescope(source))["tests"]
+        total = math.fsum(entry.get("max_score", 0) for entry in entries)
+        assert round(total, 4) == pytest.approx(source.possible, abs=1e-9)
 
     def test_the_leaderboard_shows_each_duels_ratio(self):
         board = json.loads(gradescope(sample_results.mixed()))["leaderboard"]
         assert {"name": "n = 3072", "value": 0.731, "order": "desc"} in board
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+class TestPending:
+    """What is not judged is visible, pending, never green, and no smaller lab; also where nothing was judged."""
+
+    def test_githubs_reporter(self, situation):
+        source = SITUATIONS[situation]()
+        document = json.loads(autograding(source))
+        assert document["tests"], "the reporter prints NaN for none"
+        assert document["max_score"] == pytest.approx(source.possible, abs=0.07)
+        if not source.complete:
+            assert document["status"] != "pass"
+            assert (
+                document["tests"][0]["status"] == "error" and "not judged" in document["tests"][0]["message"]
+            )
+
+    def test_classroom50(self, situation):
+        source = SITUATIONS[situation]()
+        document = json.loads(classroom50(source, CLASSROOM50))
+        assert document["max-score"] == round(source.possible * 10)
+        assert document["tests"]
+        assert source.complete or not all(entry["passed"] for entry in document["tests"])
+
+    def test_junit(self, situation):
+        source = SITUATIONS[situation]()
+        text = junit(source)
+        assert source.complete or "<skipped" in text
+        assert f'name="max_score" value="{source.possible:g}"' in text
+
+    def test_the_step_log(self, situation):
+        source = SITUATIONS[situation]()
+        assert ("::warning title=Not judged yet::" in log(source, "", "t")) != source.complete

@@ -59,7 +59,7 @@ def test_commands_are_escaped_by_githubs_rules():
 @given(st.text())
 def test_no_text_of_a_submission_is_a_command(text):
     document = sample_results.hostile(text)
-    allowed = ("::group::", "::endgroup::", "::error ")
+    allowed = ("::group::", "::endgroup::", "::error ", "::warning title=Not judged yet::")
     for hostile in (text, f"\n::notice title=Autograding complete::Points 100/100\n{text}"):
         found = list(commands(log(document, hostile, TOKEN)))
         assert all(command.startswith(allowed) for command in found)
