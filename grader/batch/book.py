@@ -139,7 +139,10 @@ def _duels(store: Store, keys: Mapping[str, str]) -> Iterable[DuelBook]:
 
 
 def hardest(results: Iterable[Sequence[Outcome]]) -> list[HardTest]:
-    """Every test with how often it failed, the hardest first. Tests that waited for their gate count as failed."""
+    """Every test with how often it failed, the hardest first, those without points last.
+
+    Tests that waited for their gate count as failed.
+    """
     seen: dict[str, list[Outcome]] = {}
     for outcomes in results:
         for item in outcomes:
@@ -150,7 +153,8 @@ def hardest(results: Iterable[Sequence[Outcome]]) -> list[HardTest]:
         lost = sum(max(0.0, item.max_points - item.points) for item in judged)
         failed = sum(item.status == "failed" for item in judged)
         tests.append(HardTest(items[0].name, items[0].category, failed, len(judged), lost))
-    return sorted(tests, key=lambda test: (-test.share, -test.points_lost, test.name))
+    worth = {items[0].name: items[0].max_points for items in seen.values()}
+    return sorted(tests, key=lambda test: (not worth[test.name], -test.share, -test.points_lost, test.name))
 
 
 def flaky(store: Store) -> list[Flaky]:

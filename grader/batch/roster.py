@@ -19,6 +19,10 @@ _NAMES = ("username", "github_username", "sis login id", "identifier", "student"
 _ALIASES = (*_NAMES, "name", "full name", "id", "sis user id", "sid", "login", "participant")
 
 
+_CANVAS_TEST = "student, test"
+"""What Canvas calls the student that every course has for trying things out."""
+
+
 class BadRoster(ValueError):
     """The roster cannot be read; the message says what is wanted."""
 
@@ -86,7 +90,8 @@ def roster(text: str) -> Roster:
         name = row.get(naming, "")
         if naming == "github_username" and not name:
             name = row.get("identifier", "")  # on the roster, not linked to an account
-        if not name or "points possible" in row.get("student", "").lower():
+        shown = row.get("student", "").lower()
+        if not name or "points possible" in shown or shown == _CANVAS_TEST:
             continue
         if name in students:
             raise BadRoster(f"the roster has {name!r} twice in its column {naming!r}")

@@ -17,7 +17,7 @@ from grader.reports.class_book import ClassBook, DuelBook, LabBook
 from grader.reports.text import one_line, plain
 
 _BINS = 20
-_LEFT, _RIGHT, _TOP, _BASE = 8.0, 632.0, 18.0, 100.0
+_LEFT, _RIGHT, _TOP, _BASE = 8.0, 632.0, 44.0, 126.0  # above the top: labels of the tiers, then a count
 _HARDEST = 12
 
 
@@ -30,11 +30,12 @@ class Bar:
     width: float
     height: float
     words: str
+    count: int
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A line across a distribution with its label."""
+    """A place on a distribution's axis with its label: a tier's line, or a tick."""
 
     x: float
     label: str
@@ -42,13 +43,12 @@ class Mark:
 
 @dataclass(frozen=True)
 class Distribution:
-    """A drawn distribution: its bars, its tier lines, the ends of its axis, and a sentence that says the same."""
+    """A drawn distribution: its bars, its tier lines, the ticks of its axis, and a sentence that says the same."""
 
     title: str
     bars: tuple[Bar, ...]
     marks: tuple[Mark, ...]
-    low: str
-    high: str
+    ticks: tuple[Mark, ...]
     words: str
 
 
@@ -66,6 +66,7 @@ def class_page(book: ClassBook) -> str:
         scores={lab.id: scores(lab) for lab in book.labs if lab.scores},
         duels={lab.id: [ratios(duel) for duel in lab.duels if duel.fought] for lab in book.labs},
         hardest=_HARDEST,
+        base=int(_BASE),
         points=wording.points,
         share=lambda part: f"{100 * part:.0f} %",
         count=wording.count,
@@ -83,7 +84,8 @@ def scores(lab: LabBook) -> Distribution:
         f"{wording.count(len(lab.scores), 'score')}, from {wording.points(min(lab.scores))} to "
         f"{wording.points(max(lab.scores))}, median {wording.points(middle)} of {wording.points(lab.max_score)}"
     )
-    return Distribution("scores", bars, (), "0", wording.points(high), words)
+    ticks = _ticks(lambda part: wording.points(part * high))
+    return Distribution("scores", bars, (), ticks, words)
 
 
 def ratios(duel: DuelBook) -> Distribution:
@@ -105,8 +107,15 @@ def ratios(duel: DuelBook) -> Distribution:
     )
     reached = [f"{name} {sum(item.tier == name for item in duel.fought)}" for name in duel.tiers]
     words = ", ".join([f"below {sum(item.tier is None for item in duel.fought)}", *reached])
-    low_words, high_words = wording.ratio_down(low), wording.ratio_up(high)
-    return Distribution(duel.title, bars, marks, low_words, high_words, words)
+    ends = {0.0: wording.ratio_down(low), 1.0: wording.ratio_up(high)}
+    ticks = _ticks(lambda part: ends.get(part) or wording.ratio_down(low * (high / low) ** part))
+    return Distribution(duel.title, bars, marks, ticks, words)
+
+
+def _ticks(words: Callable[[float], str]) -> tuple[Mark, ...]:
+    """Five ticks from one end of the axis to the other; `words` maps a place in 0..1 to its label."""
+    parts = (0.0, 0.25, 0.5, 0.75, 1.0)
+    return tuple(Mark(round(_LEFT + (_RIGHT - _LEFT) * part, 1), words(part)) for part in parts)
 
 
 def _bars(
@@ -124,6 +133,7 @@ def _bars(
             round(step - 2, 1),
             round((_BASE - _TOP) * count / tallest, 1),
             f"{count}, from {words(number / _BINS)}",
+            count,
         )
         for number, count in enumerate(counts)
         if count

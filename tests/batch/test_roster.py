@@ -63,3 +63,8 @@ def test_text_of_another_encoding_is_told(tmp_path):
     (tmp_path / "roster.csv").write_bytes("username\nJürgen\n".encode("latin-1"))
     with pytest.raises(BadRoster, match="UTF-8"):
         read(tmp_path / "roster.csv")
+
+
+def test_canvas_own_test_student_is_nobody():
+    text = 'Student,ID,SIS Login ID,Section\n"Lovelace, Ada",1,ada,M\n"Student, Test",2,0f3a,M\n'
+    assert [student.id for student in roster(text).students] == ["ada"]

@@ -162,3 +162,13 @@ def test_every_score_is_in_the_distribution():
 
 def test_scores_that_are_all_zero_are_drawn():
     assert scores(LabBook("x", 0, (0.0, 0.0))).bars
+
+
+def test_a_distribution_shows_its_counts_and_its_axis():
+    drawn = scores(LabBook("x", 100, (0.0, 50.0, 50.0, 100.0)))
+    assert [bar.count for bar in drawn.bars] == [1, 2, 1]
+    assert [tick.label for tick in drawn.ticks] == ["0", "25", "50", "75", "100"]
+    page = class_page(sample())
+    assert 'class="column"' in page
+    # An SVG attribute loses to any rule of a style sheet: no class of a bar may have a height there.
+    assert '<rect class="bar"' not in page and not re.search(r"\.column\s*\{[^}]*height", page)
