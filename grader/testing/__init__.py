@@ -16,6 +16,9 @@ from grader.testing.checks import (
     assert_close as assert_close,
 )
 from grader.testing.checks import (
+    assert_pinned_isa as assert_pinned_isa,
+)
+from grader.testing.checks import (
     assert_same as assert_same,
 )
 from grader.testing.checks import (

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from grader.toolchain.disassembly import MachineCode
+
 Array = npt.NDArray[Any]
 
 _SHOWN_ROWS, _SHOWN_COLUMNS = 16, 60
@@ -97,16 +99,40 @@ def assert_same(got: Array, expected: Array, *, what: str, case: str = "", why: 
     )
 
 
+def assert_pinned_isa(code: MachineCode) -> None:
+    """AVX2 and FMA and nothing wider, the same code on every CPU: what the lab's flags say, in the machine code itself.
+
+    For labs whose reference runs pinned kernels: with wider vectors the ratio would mean nothing, and code that is
+    chosen by the CPU is not what was counted on the simulated one. Raises CheckFailed that shows the instruction.
+    """
+    for item in code.instructions():
+        check(not item.uses_avx512, "the code uses AVX-512", got=item.text, expected="AVX2 and FMA")
+        check(
+            not item.asks_the_cpu,
+            "the code asks which CPU it runs on",
+            got=item.text,
+            expected="the same code everywhere: this lab runs on AVX2 and FMA",
+            why="__builtin_cpu_supports and cpuid choose code while it runs; here the choice is made.",
+        )
+
+
 def _picture(wrong: npt.NDArray[np.bool_]) -> str:
     """A small matrix as a picture: '.' right, 'X' wrong. Patterns tell more than numbers (a tail, a tile, a row)."""
     if wrong.ndim != 2 or wrong.size == 1:
         return ""
     rows, columns = wrong.shape
-    lines = [
-        "  "
-        + "".join("X" if bad else "." for bad in row[:_SHOWN_COLUMNS])
-        + ("…" if columns > _SHOWN_COLUMNS else "")
-        for row in wrong[:_SHOWN_ROWS]
-    ]
-    more = [f"  … and {rows - _SHOWN_ROWS} more rows"] if rows > _SHOWN_ROWS else []
-    return "\n".join(["right and wrong elements (. right, X wrong):", *lines, *more])
+    top = _first_shown(int(np.argmax(wrong.any(axis=1))), rows, _SHOWN_ROWS)
+    band = wrong[top : top + _SHOWN_ROWS]
+    left = _first_shown(int(np.argmax(band.any(axis=0))), columns, _SHOWN_COLUMNS)
+    shown = wrong[top : top + _SHOWN_ROWS, left : left + _SHOWN_COLUMNS]
+    before, behind = "…" if left else "", "…" if left + _SHOWN_COLUMNS < columns else ""
+    lines = ["  " + before + "".join("X" if bad else "." for bad in row) + behind for row in shown]
+    rest = rows - top - len(shown)
+    place = f", from row {top}, column {left} on" if top or left else ""
+    more = [f"  … and {rest} more rows"] if rest else []
+    return "\n".join([f"right and wrong elements (. right, X wrong){place}:", *lines, *more])
+
+
+def _first_shown(first_wrong: int, count: int, shown: int) -> int:
+    """Where a picture of `shown` of `count` rows or columns begins: the first wrong one is in it, and some before."""
+    return 0 if first_wrong < shown else min(first_wrong - shown // 4, count - shown)

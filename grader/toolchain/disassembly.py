@@ -57,6 +57,11 @@ class Instruction:
         return re.search(r"%(zmm\d|k[0-7]\b|[xy]mm(1[6-9]|[23]\d))", self.operands) is not None
 
     @property
+    def asks_the_cpu(self) -> bool:
+        """Does it find out which CPU this is? Code that chooses by it may run another path where it is counted."""
+        return self.mnemonic in ("cpuid", "xgetbv")
+
+    @property
     def operations(self) -> int:
         """Floating-point operations on single-precision lanes: 16 for a ymm FMA, 0 for what does no arithmetic."""
         if not (self.is_fma or _ARITHMETIC.fullmatch(self.mnemonic)):

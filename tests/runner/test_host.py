@@ -327,3 +327,15 @@ def test_tsan_finds_a_race(tier, act) -> None:
     with tiny.guest(tier, tiny.source(code), "tsan") as guest:
         act(guest, 1)
         assert b"data race" in guest.printed()
+
+
+def test_errno_holds_something_else_before_a_call(tier, act) -> None:
+    """Who answers -errno must have asked for it: what an earlier call left there is no answer, and neither is 0."""
+    code = (
+        "#include <errno.h>\n#include <stddef.h>\n"
+        "int tiny_act(int what, const float *input, float *output, size_t count)\n"
+        "{\n    (void)what, (void)input, (void)output, (void)count;\n"
+        "    int before = errno;\n    errno = ENOENT;\n    return before;\n}\n"
+    )
+    with Guest(tier, tiny.spec(tier, tiny.source(code))) as guest:
+        assert [act(guest, 0)[0] for _ in range(2)] == [33, 33]  # EDOM

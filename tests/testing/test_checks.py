@@ -136,6 +136,15 @@ def test_a_large_picture_is_cut():
     assert lines[-1] == "  … and 84 more rows"
 
 
+def test_a_picture_shows_the_part_around_the_first_wrong_element():
+    got, expected = np.zeros((100, 200)), np.zeros((100, 200))
+    got[70, 150] = got[71, 150] = 1
+    lines = failure(assert_close, got, expected, 0.5).detail.split("\n")
+    assert lines[0] == "right and wrong elements (. right, X wrong), from row 66, column 135 on:"
+    assert lines[5] == lines[6] == "  …" + "." * 15 + "X" + "." * 44 + "…"
+    assert lines[-1] == "  … and 18 more rows"
+
+
 def test_only_matrices_have_a_picture():
     assert failure(assert_close, row(1, 2), row(0, 0), 0.5).detail == ""
     assert failure(assert_close, np.ones((1, 1)), np.zeros((1, 1)), 0.5).detail == ""
