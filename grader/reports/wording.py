@@ -107,10 +107,11 @@ def tier(duel: Duel) -> str:
 
 
 def next_tier(duel: Duel) -> NextTier | None:
-    """The first tier above the measured ratio; None at the top, and when nothing was judged."""
+    """The first tier above what was measured and paid; None at the top, and when nothing was judged."""
     if duel.verdict == "not_judged" or duel.ratio is None or duel.ratio < 10**-_MOST_DECIMALS:
         return None
-    above = [(ratio, name) for name, ratio in duel.tiers.items() if ratio > duel.ratio]
+    paid = duel.tiers.get(duel.tier, 0.0) if duel.tier else 0.0
+    above = [(ratio, name) for name, ratio in duel.tiers.items() if ratio > max(duel.ratio, paid)]
     if not above:
         return None
     ratio, name = min(above)

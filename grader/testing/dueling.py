@@ -50,7 +50,8 @@ class DuelRunner:
         contract = self._subject.lab.duels[name]
         _check_cores(_wanted_cores(contract, self._subject.lab.hardware.cores, ranks))
         against = None if contract.against == "self" else self._reference()
-        rules = Rules(_tiers(contract), contract.clock, contract.cap_s, scale, contract.compares)
+        full = _full(_tiers(contract), _by_name(self._subject.lab.credit))
+        rules = Rules(_tiers(contract), contract.clock, contract.cap_s, scale, full, contract.compares)
         ours = self._subject.side(ranks)
         theirs = ours
         if against is not None:
@@ -74,9 +75,14 @@ class DuelRunner:
         self._settle(name, contract, against, outcome)
 
     def _settle(self, name: str, contract: DuelContract, against: Reference | None, outcome: Outcome) -> None:
-        """Record the duel and award its points: the median's, or those of a tier that the interval still holds."""
+        """Record the duel and award its points: the median's, or those of a tier that the interval still holds.
+
+        A passed duel whose interval is too wide for that earns what its lower end proves.
+        """
         tiers, ratio = _tiers(contract), outcome.ratio
-        if ratio is not None and outcome.interval is not None:
+        if outcome.verdict == "passed" and outcome.interval is not None and duel.is_wide(outcome.interval):
+            ratio = outcome.interval[0]
+        elif ratio is not None and outcome.interval is not None:
             reached = [tier for tier in tiers.values() if ratio < tier <= outcome.interval[1]]
             ratio = max([ratio, *reached])
         judged = ratio is not None and outcome.verdict != "not_judged"
@@ -124,6 +130,11 @@ def _tiers(contract: DuelContract) -> dict[str, float]:
     """The duel's tiers on the GPU that is here, or those for all machines."""
     here = gpu.present() if contract.tiers_on else None
     return _by_name(contract.tiers_on.get(here.architecture, contract.tiers) if here else contract.tiers)
+
+
+def _full(tiers: Mapping[str, float], credit: Mapping[str, float]) -> float | None:
+    """The lowest tier's ratio that earns all points; None when no tier does."""
+    return min((ratio for name, ratio in tiers.items() if credit[name] >= 1), default=None)
 
 
 def _disagreement(outcome: Outcome, first: str, threshold: float, unit: str) -> CheckFailed:

@@ -97,6 +97,8 @@ class Rules:
     cap_s: float
     scale: float = 1.0
     """Factor on every ratio: 1 / cores for a speed-up per core."""
+    full: float | None = None
+    """Ratio that earns every point of the duel: only a bonus lies above. None: the highest tier."""
     compares: Literal["time", "values"] = "time"
     """`values`: not how long both take, but how well they agree on the numbers that they come to."""
 
@@ -185,21 +187,27 @@ def fight(
 
 
 def judge(
-    ratios: Sequence[float], tiers: Mapping[str, float], at_cap: bool
+    ratios: Sequence[float], tiers: Mapping[str, float], at_cap: bool, full: float | None = None
 ) -> tuple[Verdict | None, str, tuple[float, float] | None]:
     """The verdict on a duel's ratios so far: None means that more rounds are needed. Pure; see `fight`."""
-    return judge_interval(median_interval(ratios), tiers, at_cap)
+    return judge_interval(median_interval(ratios), tiers, at_cap, full)
 
 
 def judge_interval(
-    interval: tuple[float, float] | None, tiers: Mapping[str, float], at_cap: bool
+    interval: tuple[float, float] | None, tiers: Mapping[str, float], at_cap: bool, full: float | None = None
 ) -> tuple[Verdict | None, str, tuple[float, float] | None]:
-    """The same, from the interval of what is judged."""
+    """The same, from the interval of what is judged.
+
+    What the interval proves is said whatever its width: below the first tier, the duel is lost; from `full` on
+    (the ratio that earns every point, the highest tier if None), only a bonus is open.
+    """
     lowest = min(tiers.values())
     if interval is None:
         return ("not_judged" if at_cap else None), "too few quiet rounds within the time limit", None
     low, high = interval
     width = high / low if low > 0 else math.inf
+    if high < lowest and (at_cap or high <= lowest / 2):  # noise must not save what is lost anywhere in it
+        return "failed", "", interval
     straddled = any(low < tier < high for tier in tiers.values())
     if (not straddled and width <= CLEAR_WIDTH) or width <= PRECISE_WIDTH or at_cap:
         if low < lowest <= high:
@@ -208,10 +216,21 @@ def judge_interval(
                 f"too close or too noisy: the interval {low:.3g} .. {high:.3g} holds the threshold {lowest:g}",
                 interval,
             )
-        if width > USELESS_WIDTH and low < max(tiers.values()):
+        highest = max(tiers.values())
+        if is_wide(interval) and low < (highest if full is None else full):
             return "not_judged", f"too noisy: the interval {low:.3g} .. {high:.3g} is too wide", interval
+        if is_wide(interval) and low < highest:
+            reached = max((ratio, name) for name, ratio in tiers.items() if ratio <= low)[1]
+            ahead = min((ratio, name) for name, ratio in tiers.items() if ratio > low)[1]
+            return "passed", f"at least {reached}; {ahead} undecided: the machine was too noisy", interval
         return ("passed" if low >= lowest else "failed"), "", interval
     return None, "", interval
+
+
+def is_wide(interval: tuple[float, float]) -> bool:
+    """Whether an interval says too little about the ratio inside it: only its ends prove something."""
+    low, high = interval
+    return low <= 0 or high / low > USELESS_WIDTH
 
 
 def _fight_once(
@@ -233,7 +252,9 @@ def _fight_once(
         while True:
             at_cap = time.monotonic() >= deadline or len(tally.ratios) + tally.rejected >= LOOKS[-1]
             if at_cap or len(tally.ratios) in LOOKS:
-                verdict, reason, interval = judge_interval(_interval(tally, rules), rules.tiers, at_cap)
+                verdict, reason, interval = judge_interval(
+                    _interval(tally, rules), rules.tiers, at_cap, rules.full
+                )
                 if verdict is not None:
                     if at_cap and tally.rejected > len(tally.ratios):
                         reason = _busy(tally)

@@ -107,6 +107,7 @@ def test_the_roofline_sentence_names_the_bound_and_the_next_tier_in_the_same_uni
 def test_there_is_no_next_tier_at_the_top_and_none_without_a_judgement():
     assert wording.next_tier(duel("a", 0.96, "bonus")) is None
     assert wording.next_tier(duel("a", None, None, verdict="not_judged")) is None
+    assert wording.next_tier(duel("a", 0.94, "bonus")) is None  # paid, since the interval holds it
     assert wording.next_tier(duel("a", 0.3, "bronze", verdict="not_judged")) is None
 
 

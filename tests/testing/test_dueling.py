@@ -37,7 +37,7 @@ class Fought:
         self.credit: float | None = None
         self.sides: list[object] = []
         reference = SimpleNamespace(name="OpenBLAS", isa="Haswell", side="theirs", peak=112e9, bandwidth=16e9)
-        hardware = SimpleNamespace(cores=cores)
+        hardware = SimpleNamespace(cores=cores, gpu=False)
         lab = SimpleNamespace(duels={"large": contract}, credit=DEFAULT_CREDIT, hardware=hardware)
         subject = SimpleNamespace(lab=lab, side=lambda ranks=0: "ours")
 
@@ -173,6 +173,17 @@ def test_a_duel_in_which_nothing_was_measured_has_a_record_too(monkeypatch):
 
 
 VALUES = Contract(title="latency", tiers={"pass": 0.75, "gold": 0.92}, compares="values", unit="ns")
+
+
+def test_a_passed_duel_that_was_too_noisy_earns_what_its_lower_end_proves(monkeypatch):
+    words = "at least gold; bonus undecided: the machine was too noisy"
+    fought = Fought(monkeypatch, Outcome("passed", words, 0.99, (0.80, 1.14), 9))
+    assert fought.error is None
+    assert fought.credit == DEFAULT_CREDIT["gold"]
+    assert fought.records[0].tier == "gold"
+    assert fought.records[0].reason == words
+
+
 SIZES = (CaseOutcome("8 KiB", 0.99, 1.26, 1.25), CaseOutcome("16 MiB", 0.5, 45, 90))
 
 

@@ -19,7 +19,7 @@ from grader.runner.host import GuestFailed
 from grader.runner.invoke import Damage
 from grader.testing.checks import CheckFailed
 from grader.timing import duel, fitness
-from grader.timing.duel import Case, ReferenceFailed, Task, WrongResult, fight, judge
+from grader.timing.duel import Case, ReferenceFailed, Task, WrongResult, fight, judge, judge_interval
 from grader.timing.interval import LOOKS, median_interval
 from tests.fixtures.tiny import eventually
 from tests.testing import steps
@@ -63,7 +63,9 @@ def spread(low: float, high: float, count: int = LOOKS[0]) -> list[float]:
         (spread(0.85, 0.92), False, None),
         (spread(0.85, 0.92), True, "passed"),
         (spread(0.50, 0.89), True, "not_judged"),  # too wide to say anything
-        (spread(0.01, 0.30), True, "not_judged"),
+        (spread(0.01, 0.30), True, "failed"),  # lost anywhere inside, however noisy
+        (spread(0.01, 0.30), False, None),
+        (spread(0.010, 0.016), False, "failed"),  # no point is to be had anywhere inside
         ([0.5] * 7, False, None),  # too few
         ([0.5] * 7, True, "not_judged"),
         ([], True, "not_judged"),
@@ -83,6 +85,25 @@ def test_a_wide_interval_above_the_highest_tier_leaves_nothing_open():
     top = max(TIERS.values())
     assert judge(spread(1.1 * top, 3 * top), TIERS, True)[0] == "passed"
     assert judge(spread(0.9 * top, 3 * top), TIERS, True)[0] == "not_judged"
+
+
+def test_noise_above_full_credit_leaves_only_the_bonus_open():
+    tiers = {"pass": 0.2, "gold": 0.8, "bonus": 1.0}
+    verdict, reason, _ = judge(spread(0.859, 1.14), tiers, True, full=0.8)
+    assert verdict == "passed"
+    assert "at least gold; bonus undecided" in reason
+    assert judge(spread(0.79, 1.14), tiers, True, full=0.8)[0] == "not_judged"
+
+
+@given(st.floats(0.01, 0.39), st.floats(1, 100))
+def test_noise_downwards_never_saves_a_lost_duel(high, width):
+    assert judge_interval((high / width, high), TIERS, True)[0] == "failed"
+
+
+@given(st.floats(0.8, 5), st.floats(1, 3), st.floats(1, 3))
+def test_a_faster_interval_never_gets_a_worse_verdict_at_full_credit(low, width, faster):
+    tiers = {"pass": 0.2, "gold": 0.8, "bonus": 1.0}
+    assert judge_interval((low * faster, low * faster * width), tiers, True, 0.8)[0] == "passed"
 
 
 ratio_lists = st.lists(st.floats(1e-3, 1e3), max_size=60)
