@@ -18,20 +18,22 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from grader import cache, cores
+from grader import cache, cc, cores
 from grader.lab import ContractError, Lab, list_labs, load_lab
+from grader.runner.host import cure
 from grader.sandbox import probe
+from grader.testing import readiness
 from grader.testing.checks import NotJudged
 from grader.testing.subject import reference_of
 from grader.timing import fitness
 from grader.timing.duel import BUSY_SHARE
 from grader.toolchain import nvcc, programs
+from grader.toolchain.recipe import Variant
 
 Status = Literal["yes", "partly", "no"]
 
 _PATIENCE_S = 20.0
 _WATCHED_S = 0.5
-_SANDBOX_PATH = "/usr/bin:/bin"
 
 
 @dataclass(frozen=True)
@@ -47,22 +49,23 @@ class Finding:
 
 def findings(root: Path) -> list[Finding]:
     """Look at everything: the machine first, then each lab of the course in `root`. Never raises."""
+    labs = [_loaded(root, lab) for lab in _lab_names(root)]
+    trial = next((lab for lab in labs if isinstance(lab, Lab) and lab.language == "c"), None)
     looks: list[tuple[str, Callable[[], Finding]]] = [
-        ("C compiler", _compiler),
-        ("sanitizers", _sanitizers),
+        ("C compiler", partial(_compiler, trial)),
+        ("sanitizers", partial(_sanitizers, trial)),
         ("Python", _python),
         ("CPU", _cpu),
         ("cores", _cores),
         ("sandbox", _sandbox),
         ("quiet", _quiet),
-        ("valgrind", _valgrind),
+        ("valgrind", partial(_valgrind, trial)),
         ("GPU", _gpu),
         ("nvcc", _nvcc),
         ("CuPy", _cupy),
         ("cache", _cache),
     ]
     machine = [_survived(name, look) for name, look in looks]
-    labs = [_loaded(root, lab) for lab in _lab_names(root)]
     references = {
         lab.id: _survived(f"reference of {lab.id}", partial(_reference, lab))
         for lab in labs
@@ -119,33 +122,41 @@ def lab_finding(lab: Lab, machine: dict[str, Finding], reference: Finding | None
 # --- The machine --------------------------------------------------------------------------------------------
 
 
-def _compiler() -> Finding:
+def _compiler(lab: Lab | None) -> Finding:
+    """`lab`: a lab in C on which to try it, as grading will; without one it is only named."""
     means = "submissions can be built"
-    version = _said("gcc", "--version")
-    if version is None:
-        return Finding("C compiler", "no", "no gcc", f"no {means}", _install("gcc", "libc6-dev"))
-    if shutil.which("gcc", path=_SANDBOX_PATH) is None:
-        found = f"{shutil.which('gcc')}, but none in {_SANDBOX_PATH}, which is what the sandbox sees"
-        return Finding("C compiler", "no", found, f"no {means}", _install("gcc", "libc6-dev"))
-    if _said("gcc", "-E", "-include", "stdlib.h", "-x", "c", os.devnull) is None:
-        found = f"{_first(version)}, without the C library's headers"
-        return Finding("C compiler", "no", found, f"no {means}", _install("libc6-dev"))
-    return Finding("C compiler", "yes", _first(version), means)
+    try:
+        version = cc.find().version
+        reason = readiness.compiler(lab, probe.best_tier()) if lab else ""
+    except cc.Missing as missing:
+        version, reason = "no C compiler", str(missing)
+    if reason:
+        return Finding("C compiler", "no", reason, f"no {means}", _mend(reason))
+    return Finding("C compiler", "yes", version, means)
 
 
-def _sanitizers() -> Finding:
-    found = {
-        name: Path(_first(_said("gcc", f"-print-file-name={library}") or "")).is_absolute()
-        for name, library in (("address", "libasan.so"), ("thread", "libtsan.so"))
+def _sanitizers(lab: Lab | None) -> Finding:
+    """Each started as often as `readiness.STARTS` says, with grading's own sandbox and limits."""
+    means = "memory errors and data races are found"
+    if lab is None:
+        return Finding("sanitizers", "partly", "not tried: there is no lab in C here", "unknown")
+    tier = probe.best_tier()
+    tried: dict[Variant, tuple[str, int]] = {
+        "asan": readiness.sanitizer(lab, tier, "asan"),
+        "tsan": readiness.sanitizer(lab, tier, "tsan"),
     }
-    missing = [name for name, there in found.items() if not there]
-    if missing:
-        what = f"missing: {', '.join(missing)}"
-        means = "tests of memory errors or data races: not judged"
-        return Finding("sanitizers", "no", what, means, _install("gcc"))
-    return Finding(
-        "sanitizers", "yes", "address, undefined, thread", "memory errors and data races are found"
-    )
+    reasons = [reason for reason, _ in tried.values() if reason]
+    if reasons:
+        lost = "tests of memory errors or data races: not judged"
+        return Finding("sanitizers", "no", "; ".join(reasons), lost, _mend(reasons[0]))
+    found = f"address, undefined, thread: each started {readiness.STARTS} times"
+    died = {variant: count for variant, (_, count) in tried.items() if count}
+    if died:
+        found += "".join(f"; {count} starts with {variant} died" for variant, count in died.items())
+        return Finding(
+            "sanitizers", "partly", found, "found, by starting again", _mend(cure(next(iter(died))))
+        )
+    return Finding("sanitizers", "yes", found, means)
 
 
 def _python() -> Finding:
@@ -211,11 +222,13 @@ def _quiet() -> Finding:
     return Finding("quiet", "yes", found, "fit to measure")
 
 
-def _valgrind() -> Finding:
+def _valgrind(lab: Lab | None) -> Finding:
     version = _said("valgrind", "--version")
-    if version is None:
+    reason = readiness.valgrind(lab, probe.best_tier()) if lab else ""
+    if version is None or reason:
         means = "tests on a simulated CPU (instructions, cache misses): not judged"
-        return Finding("valgrind", "no", "not installed", means, _install("valgrind"))
+        mend = _install("valgrind") if version is None else _mend(reason)
+        return Finding("valgrind", "no", reason or "not installed", means, mend)
     return Finding("valgrind", "yes", _first(version), "instructions and cache misses are counted")
 
 
@@ -326,6 +339,11 @@ def _said(*command: str) -> str | None:
 
 def _first(text: str) -> str:
     return text.strip().split("\n", 1)[0]
+
+
+def _mend(reason: str) -> str:
+    """What to do, which every reason of the grader's ends with."""
+    return reason.rpartition(": ")[2]
 
 
 def _install(*packages: str) -> str:

@@ -178,6 +178,8 @@ class Guest:
     def __init__(self, tier: Tier, spec: GuestSpec) -> None:
         self.spec = spec
         self.pid = 0
+        self.launches = 0
+        """How often it had to be launched until it stood."""
         self.addresses = (0, 0)
         self._started = self._greeted = False
         self._cpu_at_call_s = 0.0
@@ -198,6 +200,7 @@ class Guest:
             self._group = cgroup.make(resident, _UNLIMITED) if resident is not None else None
             undo.callback(self._remove_group)
             for more_starts in reversed(range(_STARTS if spec.variant in SANITIZED else 1)):
+                self.launches += 1
                 launched = _launch(tier, spec, self.inputs, self.outputs, self._group)
                 self._process, self._channel, self._printed = launched
                 if spec.variant not in SANITIZED or self._stands(more_starts):
@@ -210,7 +213,7 @@ class Guest:
     def _stands(self, more_starts: int) -> bool:
         """Is it about to load the submission? Raises CannotStart when it is not, and no more starts are left."""
         try:
-            self._wait_until_started()
+            self.wait_until_started()
         except CannotStart as error:
             if more_starts:
                 return False
@@ -218,7 +221,8 @@ class Guest:
             raise CannotStart(f"{error}: {cure(self.spec.variant)}") from error
         return True
 
-    def _wait_until_started(self) -> None:
+    def wait_until_started(self) -> None:
+        """Wait until it is about to load the submission. Raises CannotStart when it does not come that far."""
         if self._started:
             return
         try:
@@ -246,7 +250,7 @@ class Guest:
         """
         if self._greeted:
             return
-        self._wait_until_started()
+        self.wait_until_started()
         frame = self._receive(time.monotonic() + START_S, "while it was loaded")
         try:
             crash = channel.decode(frame, 0) if frame[:1] == b"X" else None

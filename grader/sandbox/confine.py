@@ -42,6 +42,8 @@ class Tier:
     missing: tuple[str, ...] = ()
     drop_to_uid: int | None = None
     no_nested_userns: bool = True
+    unknown: frozenset[str] = frozenset()
+    """Options that the bubblewrap here is too old to know: --size came with 0.7, --perms and --clearenv with 0.5."""
 
     @property
     def has_namespaces(self) -> bool:
@@ -214,7 +216,7 @@ def _tier_a(tier: Tier, confinement: Confinement, filter_fd: int) -> list[str]:
     """bubblewrap, which makes a user namespace, and the others in it."""
     own = ["--unshare-all", "--unshare-user", "--cap-drop", "ALL"]
     own += ["--disable-userns"] if tier.no_nested_userns else []
-    return [*_user(tier), "--", "bwrap", *own, *_bubblewrap(confinement, filter_fd)]
+    return [*_user(tier), "--", "bwrap", *own, *_bubblewrap(tier, confinement, filter_fd)]
 
 
 def _tier_b(tier: Tier, confinement: Confinement, filter_fd: int) -> list[str]:
@@ -230,7 +232,7 @@ def _tier_b(tier: Tier, confinement: Confinement, filter_fd: int) -> list[str]:
     paths = (*furnished.read_only, *furnished.writable)
     ways = {parent for path in paths for parent in path.parents if parent != Path("/tmp")}
     opened = [part for way in sorted(ways - {Path("/")}) for part in ("--perms", "0755", "--dir", str(way))]
-    return ["--", "bwrap", *own, *_bubblewrap(furnished, filter_fd, opened), *inner]
+    return ["--", "bwrap", *own, *_bubblewrap(tier, furnished, filter_fd, opened), *inner]
 
 
 def _tier_c(tier: Tier, confinement: Confinement, filter_fd: int) -> list[str]:
@@ -250,14 +252,19 @@ def _tier_d(tier: Tier, confinement: Confinement, filter_fd: int) -> list[str]:
     return [*_user(tier), "--seal", "--clear", *variables, "--"]
 
 
-def _bubblewrap(confinement: Confinement, filter_fd: int, before: Sequence[str] = ()) -> list[str]:
+def _bubblewrap(
+    tier: Tier, confinement: Confinement, filter_fd: int, before: Sequence[str] = ()
+) -> list[str]:
     """What both tiers of bubblewrap have in common; `before` comes before the mounts."""
-    size = str(confinement.tmp_mib << 20)
-    command = ["--die-with-parent", "--new-session", "--clearenv"]
+    # All that `start` leaves in the environment is PATH.
+    cleared = ["--unsetenv", "PATH"] if "--clearenv" in tier.unknown else ["--clearenv"]
+    command = ["--die-with-parent", "--new-session", *cleared]
     command += ["--proc", "/proc"] if confinement.proc else []
     command += ["--dev", "/dev"]
     for place in ("/dev/shm", "/tmp"):
-        command += ["--size", size, "--perms", "1777", "--tmpfs", place]
+        for option, value in (("--size", str(confinement.tmp_mib << 20)), ("--perms", "1777")):
+            command += [] if option in tier.unknown else [option, value]
+        command += ["--tmpfs", place]
     command += before
     for path in confinement.devices:
         command += ["--dev-bind", str(path), str(path)]

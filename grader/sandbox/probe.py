@@ -43,6 +43,14 @@ _MISSING_IN_C = (
     "names and sizes of the machine's files kept from it",
     "sockets of the machine's services kept from labs whose processes meet by sockets",
 )
+_NO_SIZE = "a limit on what lies in /tmp (bubblewrap 0.7 has it)"
+_OLDER: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
+    (frozenset(), ()),
+    (frozenset({"--size"}), (_NO_SIZE,)),
+    (frozenset({"--size", "--perms", "--clearenv"}), (_NO_SIZE,)),
+)
+"""What bubblewrap of now, of Ubuntu 22.04 (0.6.1) and of RHEL 9 (0.4.1) does not know; what a sandbox lacks by it."""
+
 _MISSING_WITHOUT_ROOT = ("a user of its own",)
 _TRIAL_S = 10.0
 
@@ -92,19 +100,34 @@ def _in_container() -> bool:
 def _candidates(slot: int) -> list[Tier]:
     root = os.geteuid() == 0
     uid = FIRST_SANDBOX_UID + slot if root else None
-    tiers = [_tier("A", uid, no_nested_userns=nested) for nested in (True, False)]
+    tiers = [
+        _tier("A", uid, *missing, no_nested_userns=nested, unknown=unknown)
+        for unknown, missing in _OLDER
+        for nested in (True, False)
+    ]
     if root:
-        tiers.append(_tier("B", uid, "a user namespace of its own"))
+        alone = "a user namespace of its own"
+        tiers += [
+            _tier("B", uid, alone, *missing, unknown=unknown)
+            for unknown, missing in _OLDER
+            if "--perms" not in unknown  # its folders would be root's alone
+        ]
     tiers.append(_tier("C", uid, *_MISSING_IN_C, *(() if root else _MISSING_WITHOUT_ROOT)))
     tiers.append(_tier("D", uid, "file isolation", "network isolation", "seccomp", "its own process tree"))
     return tiers
 
 
-def _tier(name: TierName, uid: int | None, *missing: str, no_nested_userns: bool = True) -> Tier:
+def _tier(
+    name: TierName,
+    uid: int | None,
+    *missing: str,
+    no_nested_userns: bool = True,
+    unknown: frozenset[str] = frozenset(),
+) -> Tier:
     grouped = cgroup.available()
     held = "limits by control group and rlimit" if grouped else "limits by rlimit"
     more = () if grouped else ("a limit on the memory of all processes together",)
-    return Tier(name, f"{_DESCRIPTIONS[name]}; {held}", (*missing, *more), uid, no_nested_userns)
+    return Tier(name, f"{_DESCRIPTIONS[name]}; {held}", (*missing, *more), uid, no_nested_userns, unknown)
 
 
 def _works(tier: Tier) -> bool:

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from grader.runner import invoke
-from grader.runner.host import UNLIMITED_ADDRESSES_MIB, Guest, GuestFailed, GuestLimits, GuestSpec
+from grader.runner.host import (
+    UNLIMITED_ADDRESSES_MIB,
+    CannotStart,
+    Guest,
+    GuestFailed,
+    GuestLimits,
+    GuestSpec,
+)
 from grader.runner.invoke import Invocation
 from grader.testing.checks import CheckFailed, NotJudged
 from grader.toolchain.interface import Interface
@@ -56,6 +63,20 @@ class Simulator:
         self._start = start
         self._spec = spec
         self._interface = interface
+
+    def why_not(self) -> str:
+        """Why nothing can be simulated here, and the cure; '' when valgrind starts a runner as it will in tests."""
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        try:
+            spec = self._confined(_program(), "main", Cache(), False, write_end, [])
+            with self._start(spec) as guest:
+                guest.wait_until_started()
+        except (NotJudged, CannotStart) as error:
+            return str(error)
+        finally:
+            os.close(read_end)
+            os.close(write_end)
+        return ""
 
     def struct(self, name: str) -> Any:
         """A zeroed struct of the lab's header, passed by pointer; see `Library.struct`."""

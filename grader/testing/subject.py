@@ -109,15 +109,7 @@ class Subject:
         Raises CheckFailed for a submission that has taken all the memory it could get too often.
         """
         self._check_greed()
-        limits = GuestLimits(
-            call_s=self._patience_s() * (4 if variant in ("asan", "tsan") else 1),
-            memory_mib=None if variant in ("asan", "tsan") else self.lab.limits.memory_mib,
-            resident_mib=UNLIMITED_ADDRESSES_MIB if variant in ("asan", "tsan") else None,
-            output_kib=self.lab.limits.output_kib,
-            tasks=self.lab.limits.threads + 8,
-            cpu_s=self.lab.limits.cpu_s,
-            file_mib=self.lab.limits.file_mib,
-        )
+        limits = limits_of(self.lab, variant, self._patience_s())
         library = self.built(variant).folder
         spec = GuestSpec(
             self.module.folder,
@@ -272,6 +264,20 @@ class Subject:
     def _patience_s(self) -> float:
         """Seconds for a call. Halved by every hang seen, so that a submission that always hangs is soon judged."""
         return self.lab.limits.call_s / float(2 ** min(self._hangs, _HALVINGS))
+
+
+def limits_of(lab: Lab, variant: Variant, call_s: float) -> GuestLimits:
+    """The limits of a runner of this variant; with a sanitizer calls take longer, and addresses cannot be limited."""
+    sanitized = variant in ("asan", "tsan")
+    return GuestLimits(
+        call_s=call_s * (4 if sanitized else 1),
+        memory_mib=None if sanitized else lab.limits.memory_mib,
+        resident_mib=UNLIMITED_ADDRESSES_MIB if sanitized else None,
+        output_kib=lab.limits.output_kib,
+        tasks=lab.limits.threads + 8,
+        cpu_s=lab.limits.cpu_s,
+        file_mib=lab.limits.file_mib,
+    )
 
 
 def _with_gpu(spec: GuestSpec, more: tuple[Path, ...] = ()) -> GuestSpec:

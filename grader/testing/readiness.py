@@ -1,0 +1,53 @@
+"""Can this machine do what tests of a lab ask of it, whoever hands in? Tried as grading does it, and told in its words.
+
+What doctor shows and what *not judged* says come from here and from `toolchain.probe`: the same command lines, sandbox
+and limits. Nothing is decided by a version number or by a file's presence.
+"""
+
+from __future__ import annotations
+
+from grader import cc
+from grader.lab import Lab
+from grader.runner.host import CannotStart, Guest, GuestSpec
+from grader.sandbox.confine import Tier
+from grader.testing.simulation import Simulator
+from grader.testing.subject import limits_of
+from grader.toolchain import module, probe
+from grader.toolchain.recipe import Variant
+
+STARTS = 20
+"""Of each sanitizer. One that dies in a quarter of its starts shows it in all but .75^20 = 0.3 % of looks."""
+
+
+def compiler(lab: Lab, tier: Tier) -> str:
+    """Why the lab cannot be built here; '' when it can."""
+    return probe.why_not(tier, lab, "release")
+
+
+def sanitizer(lab: Lab, tier: Tier, variant: Variant, starts: int = STARTS) -> tuple[str, int]:
+    """Why nothing can be judged with this variant, '' when it can; and how many of `starts` runners died in a start.
+
+    Those that die are started again, here as in grading.
+    """
+    died = 0
+    try:
+        if reason := probe.why_not(tier, lab, variant):
+            return reason, 0
+        for _ in range(starts):
+            with Guest(tier, _spec(lab, variant)) as guest:
+                died += guest.launches - 1
+    except (CannotStart, cc.Missing) as error:
+        return str(error), died
+    return "", died
+
+
+def valgrind(lab: Lab, tier: Tier) -> str:
+    """Why nothing can be simulated here; '' when it can."""
+    interface = module.for_submissions(lab).interface
+    return Simulator(lambda spec: Guest(tier, spec), _spec(lab, "release"), interface).why_not()
+
+
+def _spec(lab: Lab, variant: Variant) -> GuestSpec:
+    """A runner that has nothing to load: it is only started."""
+    folder = module.for_submissions(lab).folder
+    return GuestSpec(folder, folder, (), variant, limits=limits_of(lab, variant, lab.limits.call_s))
