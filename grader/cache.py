@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import os
@@ -13,7 +14,11 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from grader.trouble import CannotWork
+
 Piece = bytes | str
+
+CURE = "export GRADER_CACHE=/a/folder/of/yours"
 
 
 def key(*pieces: Piece) -> str:
@@ -34,7 +39,8 @@ def stamp(paths: Iterable[Path]) -> str:
 def root() -> Path:
     """The store's folder: $GRADER_CACHE, else /var/cache/grader for root, else ~/.cache/grader.
 
-    Root's store must be reachable by the unprivileged user of the sandbox, which root's home is not.
+    Root's store must be reachable by the unprivileged user of the sandbox, which root's home is not. Raises CannotWork
+    where no file can be made there, or none of it executed.
     """
     named = os.environ.get("GRADER_CACHE")
     if named:
@@ -42,16 +48,34 @@ def root() -> Path:
     elif os.geteuid() == 0:
         folder = Path("/var/cache/grader")
     else:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "grader"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o755)
-    open_to_all(folder)
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "grader"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+        open_to_all(folder)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".tried.") as file:
+            file.write(b"#!/bin/sh\n")
+            file.flush()
+            os.fchmod(file.fileno(), 0o755)
+            executable = not os.statvfs(folder).f_flag & os.ST_NOEXEC
+    except OSError as error:
+        raise CannotWork(f"what is built cannot be kept in {folder} ({error.strerror}): {CURE}") from error
+    if not executable:
+        raise CannotWork(f"{folder} is mounted noexec, so nothing that is built there can run: {CURE}")
     return folder
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:  # neither $HOME nor a line in /etc/passwd
+        raise CannotWork(f"this user has no home to keep what is built: {CURE}") from error
 
 
 def fetch(kind: str, name: str, build: Callable[[Path], None]) -> Path:
     """The folder `kind/name`, built by `build(empty folder)` the first time. Safe with several graders at once.
 
-    Whatever `build` raises leaves nothing behind. Raises OSError when the disk or the folder does not allow it.
+    Whatever `build` raises leaves nothing behind. Raises CannotWork when the disk is full, OSError when the folder does
+    not allow it.
     """
     place = root() / kind / name
     if place.is_dir():
@@ -68,6 +92,10 @@ def fetch(kind: str, name: str, build: Callable[[Path], None]) -> Path:
         except OSError:  # perhaps somebody else was faster: theirs is as good
             if not place.is_dir():
                 raise
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise CannotWork(f"no space left where what is built is kept: rm -r {root()}, or {CURE}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return place

@@ -13,6 +13,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader.trouble import CannotWork
+
 SANDBOX_PATH = "/usr/bin:/bin"
 """Where a sandboxed compiler finds its assembler and linker, and where a compiler is looked for first."""
 
@@ -20,7 +22,7 @@ _USUAL = ("gcc", "cc", "clang")
 CURE = "apt-get install gcc libc6-dev"
 
 
-class Missing(RuntimeError):
+class Missing(CannotWork):
     """There is no C compiler here, or $CC names none; the message says what to do."""
 
 

@@ -29,6 +29,7 @@ from grader.timing import fitness
 from grader.timing.duel import BUSY_SHARE
 from grader.toolchain import nvcc, programs
 from grader.toolchain.recipe import Variant
+from grader.trouble import CannotWork
 
 Status = Literal["yes", "partly", "no"]
 
@@ -271,8 +272,8 @@ def _cache() -> Finding:
     means, mend = "nothing that is built can be kept", "export GRADER_CACHE=/a/folder/of/yours"
     try:
         folder = cache.root()
-    except OSError as error:
-        return Finding("cache", "no", f"the folder cannot be made: {error}", means, mend)
+    except CannotWork as error:
+        return Finding("cache", "no", str(error), means, mend)
     size = sum(path.stat().st_size for path in _files(folder))
     free = shutil.disk_usage(folder).free
     found = f"{folder}: {_mib(size)} used, {_mib(free)} free"
@@ -288,7 +289,7 @@ def _reference(lab: Lab) -> Finding:
     name = f"reference of {lab.id}"
     try:
         reference = reference_of(lab, probe.best_tier())
-    except (NotJudged, RuntimeError, OSError, subprocess.SubprocessError) as error:
+    except (NotJudged, CannotWork, OSError, subprocess.SubprocessError) as error:
         package = lab.reference.package if lab.reference else None
         broken = package is not None and importlib.util.find_spec(package.replace("-", "_")) is None
         mend = f"{sys.executable} -m pip install {package}" if broken else ""

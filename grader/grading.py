@@ -34,6 +34,7 @@ from grader.testing.subject import Subject
 from grader.timing import fitness
 from grader.toolchain import nvcc, recipe
 from grader.toolchain.build import BuildFailed
+from grader.trouble import CannotWork
 
 Mode = Literal["practice", "official"]
 
@@ -59,7 +60,7 @@ class Graded:
     benchmark_json: str
 
 
-class NotOfficial(RuntimeError):
+class NotOfficial(CannotWork):
     """This machine cannot isolate student code well enough for an official grade."""
 
 
@@ -158,11 +159,11 @@ def _judge(
         if plugin.interrupted:
             raise KeyboardInterrupt
         if plugin.unloadable:
-            raise RuntimeError(
+            raise CannotWork(
                 f"the tests of {lab.id} cannot be loaded, whoever hands in: {'; '.join(plugin.unloadable)}"
             )
         if len(plugin.tests) < plugin.expected or status in _BROKEN:
-            raise RuntimeError(f"the tests of {lab.id} stopped before their end: {told.getvalue()[-800:]}")
+            raise CannotWork(f"the tests of {lab.id} stopped before their end: {told.getvalue()[-800:]}")
         if options.only and not plugin.expected and not plugin.notes:  # a note: tests of a file were left out
             names = " or ".join(map(repr, options.only))
             raise UnknownTest(

@@ -11,12 +11,14 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from grader import cache
+from grader.trouble import CannotWork
 from tests.fixtures import tiny
 
 PIECES = st.lists(st.one_of(st.binary(max_size=6), st.text(max_size=6)), max_size=5)
@@ -83,7 +85,7 @@ def test_a_disk_that_refuses_is_told(root: Path, monkeypatch: pytest.MonkeyPatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(CannotWork, match=r"^no space left .*: rm -r .*, or export GRADER_CACHE="):
         cache.fetch("kind", "name", put)
     assert list((root / "kind").iterdir()) == []
 
@@ -228,3 +230,40 @@ def test_a_folder_that_only_looks_like_one_stays(tmp_path, monkeypatch):
     before = sorted(path.name for path in tmp_path.iterdir())
     cache.sweep()
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """As at the start of a command, for a user who is not root."""
+    cache.root.cache_clear()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    for name in ("GRADER_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    yield monkeypatch
+    cache.root.cache_clear()
+
+
+CURE = r": export GRADER_CACHE=/a/folder/of/yours$"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(fresh):
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    fresh.setattr(Path, "home", unknown)
+    with pytest.raises(CannotWork, match=f"no home .*{CURE}"):
+        cache.root()
+
+
+def test_a_home_that_cannot_be_written_is_told(fresh):
+    fresh.setenv("HOME", "/proc")
+    with pytest.raises(CannotWork, match=rf"cannot be kept in /proc/.cache/grader \(.*\){CURE}"):
+        cache.root()
+
+
+def test_a_folder_without_execution_is_told(fresh, tmp_path):
+    fresh.setenv("GRADER_CACHE", str(tmp_path))
+    here = os.statvfs(tmp_path)
+    fresh.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=here.f_flag | os.ST_NOEXEC))
+    with pytest.raises(CannotWork, match=f"is mounted noexec.*{CURE}"):
+        cache.root()

@@ -16,10 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader.trouble import CannotWork
+
 _LOOK_AGAIN_S = 0.05
 
 
-class NoPlace(RuntimeError):
+class NoPlace(CannotWork):
     """The locks cannot be kept on this machine; the message says why."""
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 from grader.batch.migrations import MIGRATIONS
 from grader.result import Result, Status
+from grader.trouble import CannotWork
 
 REFUSED = "refused: "
 """How the digest of a submission begins that could not be taken."""
@@ -348,7 +349,7 @@ class Store:
     def _migrate(self, file: Path) -> None:
         (version,) = self._base.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
-            raise RuntimeError(f"{file} was written by a newer grader (version {version}); update this one")
+            raise CannotWork(f"{file} was written by a newer grader (version {version}); update this one")
         if version == len(MIGRATIONS):
             return
         self._base.create_function("zipped", 1, lambda text: zlib.compress(text.encode()))

@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from grader.cli import limits
 from grader.cli.say import going_on_later
 
 app = typer.Typer(
@@ -338,4 +339,5 @@ def check(
 
 def main() -> None:
     """Entry point of the `grader` script."""
+    limits.lift()
     app()

@@ -57,7 +57,7 @@ def run(folder: Path, names: list[str], setting: Setting) -> None:
         stop(f"{folder} {error}", BAD_COMMAND)
     except OSError as error:
         stop(f"cannot be read: {error}", BAD_COMMAND)
-    except RuntimeError as error:
+    except CannotWork as error:
         stop(str(error))
     unclear = {
         (student, lab): f"handed in something, but {item.name} {item.reason}"
@@ -126,7 +126,7 @@ def _told_kindly(file: Path) -> Iterator[None]:
     """A store that cannot be opened, in one message."""
     try:
         yield
-    except (sqlite3.DatabaseError, RuntimeError) as error:
+    except (sqlite3.DatabaseError, CannotWork) as error:
         stop(f"{file}: {error}", CANNOT_WORK)
 
 

@@ -16,6 +16,7 @@ from grader.lab import ContractError, load_lab
 from grader.reports import terminal
 from grader.reports.junit import junit as to_junit
 from grader.result import Result
+from grader.trouble import CannotWork
 
 
 def run(
@@ -47,19 +48,27 @@ def run(
             graded = grading.grade(lab, folder or lab.starter, options, progress)
     except grading.UnknownTest as error:
         stop(str(error), BAD_COMMAND)
-    except (RuntimeError, ContractError) as error:
+    except (CannotWork, ContractError) as error:
         stop(str(error))
     default = root / "reports" / lab.id / f"{graded.result.submission}.json"
+    unwritten = ""
     try:
-        _keep(graded, default, json)
+        if json is not None:
+            _keep(graded, json)
         _write(graded.result, junit, html, reveal)
-        unwritten = ""
     except OSError as error:
         unwritten = f"the result could not be written: {error}"
+    unkept = ""
+    try:
+        _keep(graded, default)
+    except OSError as error:  # a checkout that is read-only: nobody asked for this copy
+        unkept = f"no copy in {default.parent}, and no history ({error.strerror})"
     command = "make grade LAB={lab}"
     command += f" SUBMISSION={folder}" if folder else ""
     command += " PRACTICE=1" if practice else ""
     terminal.render(graded.result, console, reveal=reveal, rerun=command + " TEST={test} SEED={seed}")
+    if unkept:
+        console.print(unkept, markup=False)
     if unwritten:
         stop(unwritten)
     if graded.result.lab_errors:
@@ -78,12 +87,11 @@ def _remember(document: Result, folder: Path, file: Path, console: Console) -> N
         show(runs, console)
 
 
-def _keep(graded: Graded, default: Path, json: Path | None) -> None:
-    """Write the result where it was asked for and under reports/; pytest-benchmark's JSON beside it."""
-    for path in filter(None, (default, json)):
-        result.write_atomically(path, graded.result.to_json())
-        if graded.benchmark_json:
-            result.write_atomically(path.with_suffix(".benchmark.json"), graded.benchmark_json)
+def _keep(graded: Graded, path: Path) -> None:
+    """Write the result here; pytest-benchmark's JSON beside it."""
+    result.write_atomically(path, graded.result.to_json())
+    if graded.benchmark_json:
+        result.write_atomically(path.with_suffix(".benchmark.json"), graded.benchmark_json)
 
 
 def _write(document: Result, junit: Path | None, html: Path | None, reveal: bool) -> None:

@@ -11,6 +11,7 @@ import array
 import contextlib
 import ctypes
 import os
+import resource
 import secrets
 import select
 import shutil
@@ -41,6 +42,7 @@ from grader.sandbox.confine import (
     task_limit,
 )
 from grader.sandbox.seccomp import Policy
+from grader.trouble import CannotWork
 
 START_S = 20.0
 """A guest that has not said hello by then was stopped by its own code (a constructor), or the machine is stuck."""
@@ -71,9 +73,12 @@ _SANITIZERS = {"asan": "AddressSanitizer", "tsan": "ThreadSanitizer"}
 
 def cure(variant: str) -> str:
     """What to do where this variant's sanitizer dies before it has loaded anything."""
-    how = (
-        "use another compiler (CC=gcc)" if fixed_addresses_allowed() else "sudo sysctl -w vm.mmap_rnd_bits=28"
-    )
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        how = "this shell limits addresses, of which it reserves many TiB: ulimit -v unlimited in a new shell"
+    elif fixed_addresses_allowed():
+        how = "use another compiler (CC=gcc)"
+    else:
+        how = "sudo sysctl -w vm.mmap_rnd_bits=28"
     return f"{_SANITIZERS[variant]} does not start here: {how}"
 
 
@@ -142,7 +147,7 @@ class Pending:
     cpu_before_ns: int
 
 
-class CannotStart(RuntimeError):
+class CannotStart(CannotWork):
     """A runner did not get as far as loading the submission: the grader's or the machine's fault, nobody else's."""
 
 

@@ -34,6 +34,7 @@ from grader import cache
 from grader.runner.host import GuestFailed, Timing
 from grader.sandbox import cgroup
 from grader.sandbox.confine import Confinement, Tier, end, hand_over, start, task_limit
+from grader.trouble import CannotWork
 
 FOLDER = "/tmp/work"
 """Where programs run, as they see it. Without namespaces of their own it lies elsewhere, and outputs are translated."""
@@ -197,7 +198,7 @@ class ProgramRunner:
         if hello != b"H" or not credentials:
             said = self._said()
             self.close()
-            raise RuntimeError(f"the sandbox could not start the server of programs: {said}")
+            raise CannotWork(f"the sandbox could not start the server of programs: {said}")
         self.pid = array.array("i", credentials[0])[0]
 
     def run(self, run: Run) -> Ended:

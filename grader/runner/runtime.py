@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader import cache, cc
+from grader.trouble import CannotWork
 
 _SOURCES = Path(__file__).parent
 _GUEST = _SOURCES / "guest.py"
@@ -135,7 +136,7 @@ def _imported_modules(interpreter: Path, backend: Path) -> tuple[list[str], str]
         [str(interpreter), "-I", "-S", "-c", script, str(backend.parent)], capture_output=True, text=True
     )
     if answer.returncode != 0:
-        raise RuntimeError(
+        raise CannotWork(
             f"{interpreter} cannot load cffi's backend {backend}: {answer.stderr.strip()[-400:]}"
         )
     modules, prefix = json.loads(answer.stdout)

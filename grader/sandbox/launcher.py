@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader import cache, cc
+from grader.trouble import CannotWork
 
 INCLUDES = Path(__file__).parent
 """Folder of `descendants.h`, which the server of programs uses too."""
@@ -42,7 +43,7 @@ def _compile(place: Path) -> None:
         command = [cc.find().program, *_FLAGS, str(source), "-o", str(place / source.stem)]
         answer = subprocess.run(command, capture_output=True, text=True)
         if answer.returncode != 0:
-            raise RuntimeError(
+            raise CannotWork(
                 f"{source.name} does not compile; is the C library's archive installed "
                 f"(apt-get install libc6-dev)?\n{answer.stderr.strip()[-2000:]}"
             )

@@ -15,6 +15,7 @@ from pathlib import Path
 from grader import cache
 from grader.sandbox import cgroup, launcher
 from grader.sandbox.confine import FIRST_SANDBOX_UID, Confinement, Tier, TierName, end, start
+from grader.trouble import CannotWork
 
 _BESIDE_USR = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 Links = tuple[tuple[str, str], ...]
@@ -134,7 +135,7 @@ def _works(tier: Tier) -> bool:
     """Could a program in this tier, with every flag that real runs use, do nothing that it must not?"""
     try:
         return broken_promises(tier) == ""
-    except (OSError, RuntimeError, subprocess.TimeoutExpired):
+    except (OSError, CannotWork, subprocess.TimeoutExpired):
         return False
 
 

@@ -21,6 +21,7 @@ from grader.toolchain import diagnostics, module, nvcc, policy, probe, recipe
 from grader.toolchain.probe import CannotBuild as CannotBuild
 from grader.toolchain.recipe import Recipe, Variant
 from grader.toolchain.steps import Outcome, Step
+from grader.trouble import CannotWork
 
 _VERSION = "build 4"
 
@@ -110,7 +111,7 @@ def _compile(
         compiled, preprocessed = making(scratch)
         for step in (*compiled, *preprocessed):
             if step.could_not_start:
-                raise RuntimeError(f"the sandbox could not start the compiler: {step.stderr.strip()[-400:]}")
+                raise CannotWork(f"the sandbox could not start the compiler: {step.stderr.strip()[-400:]}")
         if any(step.status not in (0, None) for step in compiled) and (
             reason := probe.why_not(tier, lab, variant)
         ):

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader.trouble import CannotWork
+
 _MAX_FUNCTION, _MAX_FUNCTIONS = 1 << 20, 200  # bytes; how many are looked at
 _TIMEOUT_S = 20.0
 _LINE = re.compile(r"^\s*([0-9a-f]+):\t(\S+) ?[ \t]*(.*)$")
@@ -190,9 +192,9 @@ def _disassembled(code: bytes, address: int) -> tuple[Instruction, ...]:
                 env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise RuntimeError(f"objdump failed: {error}") from error
+            raise CannotWork(f"objdump failed: {error}") from error
     if answer.returncode != 0:
-        raise RuntimeError(f"objdump failed: {answer.stderr.strip()[-400:]}")
+        raise CannotWork(f"objdump failed: {answer.stderr.strip()[-400:]}")
     return tuple(_parsed(answer.stdout))
 
 

@@ -21,6 +21,7 @@ from grader import cache, cc
 from grader.lab import Lab
 from grader.toolchain import interface
 from grader.toolchain.interface import Interface
+from grader.trouble import CannotWork
 
 LIBRARY = "libsubmission.so"
 _RUNNER = Path(grader.runner.__file__).parent
@@ -99,7 +100,7 @@ def _build(place: Path, header: Path, others: tuple[Path, ...], declared: Interf
 def _run(command: list[str]) -> None:
     answer = subprocess.run(command, capture_output=True, text=True)
     if answer.returncode != 0:
-        raise RuntimeError(
+        raise CannotWork(
             "the lab's own module does not compile; is the package with Python's headers installed "
             f"(apt-get install python3-dev)?\n{' '.join(command)}\n{answer.stderr.strip()[-2000:]}"
         )

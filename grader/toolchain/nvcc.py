@@ -17,6 +17,7 @@ from pathlib import Path
 
 from grader import cache
 from grader.sandbox import gpu
+from grader.trouble import CannotWork
 
 DEFAULT_ARCHITECTURE = "sm_80"
 """Ampere: the first with cp.async and mma.sync.m16n8k16, which the labs teach."""
@@ -26,7 +27,7 @@ PACKAGES = "nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt nvidia-cuda-runtime nvi
 FLAGS = ("-std=c++17", "-lineinfo", "-Xcompiler=-fPIC,-Wall,-Wextra,-pthread", "-Xptxas=-v", "-cudart=static")
 
 
-class Missing(RuntimeError):
+class Missing(CannotWork):
     """There is no nvcc here; the message says how to get one."""
 
 

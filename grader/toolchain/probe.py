@@ -19,6 +19,7 @@ from grader.sandbox.confine import Tier, hand_over
 from grader.toolchain import nvcc, recipe
 from grader.toolchain.recipe import Recipe, Variant
 from grader.toolchain.steps import Outcome, Step
+from grader.trouble import CannotWork
 
 _ALONE = """static int numbers[4] = {1, 2, 3, 4};
 
@@ -37,7 +38,7 @@ _PACKAGES = {"asan": "libasan", "tsan": "libtsan"}
 _SAID = 300
 
 
-class CannotBuild(RuntimeError):
+class CannotBuild(CannotWork):
     """This machine's compiler cannot build what the lab asks, whoever hands in. The message ends with the cure."""
 
 
@@ -155,9 +156,7 @@ def _run(
         for one in (command, *then):
             outcome = Step(tier, lab, scratch, one, mounts).finish(lab.limits.build_s)
             if outcome.could_not_start:
-                raise RuntimeError(
-                    f"the sandbox could not start the compiler: {outcome.stderr.strip()[-400:]}"
-                )
+                raise CannotWork(f"the sandbox could not start the compiler: {outcome.stderr.strip()[-400:]}")
             if outcome.status != 0:
                 break
         if keep is not None and outcome.status == 0:

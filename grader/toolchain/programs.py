@@ -16,13 +16,14 @@ from grader.lab import Lab
 from grader.runner import runtime
 from grader.runner.programs import ProgramSpec
 from grader.sandbox import launcher
+from grader.trouble import CannotWork
 
 _SERVER = Path(grader.runner.__file__).parent / "serve.c"
 _BIN = Path("/usr/bin")
 _FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-static")
 
 
-class Missing(RuntimeError):
+class Missing(CannotWork):
     """A program that the lab needs is not installed here; the message says how to install it."""
 
 
@@ -111,7 +112,7 @@ def _compiled(kind: str, sources: Sequence[Path]) -> Path:
             ]
             answer = subprocess.run(command, capture_output=True, text=True)
             if answer.returncode != 0:
-                raise RuntimeError(
+                raise CannotWork(
                     f"{path.name} does not compile; is the C library's archive installed "
                     f"(apt-get install libc6-dev)?\n{answer.stderr.strip()[-2000:]}"
                 )

@@ -17,12 +17,13 @@ from grader import cache, cc
 from grader.lab import Lab
 from grader.toolchain import module, nvcc
 from grader.toolchain.module import Module
+from grader.trouble import CannotWork
 
 _SUPPORT = Path(__file__).parent / "reference_support"
 _FLAGS = ("-std=gnu11", "-O3", "-mavx2", "-mfma", "-fPIC", "-pthread", "-shared")
 
 
-class Missing(RuntimeError):
+class Missing(CannotWork):
     """What the reference is built from is not installed here; the message says how to install it."""
 
 
@@ -74,7 +75,7 @@ def _build(place: Path, lab: Lab, source: Path, libraries: list[Path], archives:
     command += ["-Wl,-rpath,$ORIGIN", "-lm", "-o", str(place / module.LIBRARY)]
     answer = subprocess.run(command, capture_output=True, text=True)
     if answer.returncode != 0:
-        raise RuntimeError(f"the reference of {lab.id} does not compile:\n{answer.stderr.strip()[-2000:]}")
+        raise CannotWork(f"the reference of {lab.id} does not compile:\n{answer.stderr.strip()[-2000:]}")
 
 
 def _on_gpu(lab: Lab, source: Path, headers: list[Path]) -> BuiltReference:
@@ -114,7 +115,7 @@ def _on_gpu(lab: Lab, source: Path, headers: list[Path]) -> BuiltReference:
 def _run(lab: Lab, command: list[str]) -> None:
     answer = subprocess.run(command, capture_output=True, text=True)
     if answer.returncode != 0:
-        raise RuntimeError(f"the reference of {lab.id} does not compile:\n{answer.stderr.strip()[-2000:]}")
+        raise CannotWork(f"the reference of {lab.id} does not compile:\n{answer.stderr.strip()[-2000:]}")
 
 
 @functools.lru_cache(maxsize=1)
