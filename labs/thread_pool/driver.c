@@ -20,7 +20,8 @@
 
 #include "tpool.h"
 
-enum { PATIENCE_MS = 2000, MAX_PRODUCERS = 64 };
+/* A right pool needs microseconds where these wait: they only end what would never end, on however busy a machine. */
+enum { PATIENCE_MS = 6000, ASLEEP_MS = 2000, MAX_PRODUCERS = 64 };
 
 /* ---- time ---- */
 
@@ -38,13 +39,18 @@ static void sleep_us(uint64_t us)
         ;
 }
 
-/* Look at a counter until it is at least `wanted`, for at most PATIENCE_MS. */
+/* Look at a counter until it is at least `wanted`, or has stood still for PATIENCE_MS. */
 static bool reaches(atomic_long *counter, long wanted)
 {
-    uint64_t deadline = now_us() + PATIENCE_MS * 1000u;
-    while (atomic_load(counter) < wanted) {
-        if (now_us() > deadline)
+    uint64_t moved = now_us();
+    long count, before = atomic_load(counter);
+    while ((count = atomic_load(counter)) < wanted) {
+        uint64_t now = now_us();
+        if (count != before)
+            moved = now;
+        else if (now > moved + PATIENCE_MS * 1000u)
             return false;
+        before = count;
         sleep_us(50);
     }
     return true;
@@ -69,14 +75,14 @@ static const char *stat_field(const char *path, int field, char *text, size_t si
     return at != NULL ? at + 1 : NULL;
 }
 
-/* Wait until a thread sleeps or has ended, for at most PATIENCE_MS: some waiters never do. One look is not enough, since
+/* Wait until a thread sleeps or has ended, for at most ASLEEP_MS: some waiters never do. One look is not enough, since
  * threads that take a lock sleep for a moment, too. */
 static void falls_asleep(atomic_long *thread)
 {
     enum { LOOKS = 5 };
     char path[64], text[512];
-    uint64_t deadline = now_us() + PATIENCE_MS * 1000u;
     reaches(thread, 1);
+    uint64_t deadline = now_us() + ASLEEP_MS * 1000u;
     snprintf(path, sizeof path, "/proc/self/task/%ld/stat", atomic_load(thread));
     for (int seen = 0; seen < LOOKS && now_us() < deadline; sleep_us(200)) {
         const char *state = stat_field(path, 3, text, sizeof text);
@@ -100,12 +106,6 @@ static void stand_at_gate(void *arg)
     while (!atomic_load(&g->open))
         sleep_us(50);
     atomic_fetch_add(&g->left, 1);
-}
-
-static void open_later(gate *g, uint64_t us)
-{
-    sleep_us(us);
-    atomic_store(&g->open, 1);
 }
 
 /* Occupy every worker. */
@@ -304,7 +304,7 @@ int drive_create(uint32_t nthreads, uint32_t cap, int64_t *seen)
         tpool_destroy(p);
     else if (p != NULL)
         error = 1; /* *out was written */
-    uint64_t deadline = now_us() + 200000;
+    uint64_t deadline = now_us() + PATIENCE_MS * 1000u;
     while ((seen[0] = living_threads() - before) != 0 && now_us() < deadline)
         sleep_us(500); /* a joined thread may take a moment to vanish from /proc */
     return error;
@@ -388,14 +388,15 @@ int drive_wait_for_nothing(uint32_t nthreads, int64_t *seen)
 }
 
 typedef struct {
-    uint64_t us;
+    _Atomic uint64_t until_us; /* may be moved while it lasts */
     atomic_long done;
 } nap;
 
 static void take_nap(void *arg)
 {
     nap *n = arg;
-    sleep_us(n->us);
+    while (now_us() < atomic_load(&n->until_us))
+        sleep_us(5000);
     atomic_store(&n->done, 1);
 }
 
@@ -405,13 +406,15 @@ int drive_wait_ms(uint64_t hold_ms, uint64_t wait_ms, int64_t *seen)
     int error = make(2, 0, &p);
     if (error != 0)
         return error;
-    nap n = {.us = hold_ms * 1000u};
+    nap n = {.until_us = now_us() + hold_ms * 1000u};
     error = tpool_submit(p, take_nap, &n);
     seen[0] = tpool_wait_ms(p, 0);
     uint64_t start = now_us();
     seen[1] = tpool_wait_ms(p, wait_ms);
     seen[2] = (int64_t)((now_us() - start) / 1000u);
     seen[3] = atomic_load(&n.done);
+    if (seen[3] == 0)
+        atomic_store(&n.until_us, now_us() + 50000); /* enough has been seen of how long it holds */
     seen[4] = tpool_wait_ms(p, UINT64_MAX);
     seen[5] = atomic_load(&n.done);
     return end(p, error);
@@ -437,7 +440,6 @@ int drive_unwatched(uint32_t nthreads, size_t most, int64_t *seen)
 
 typedef struct {
     tpool *own, *other;
-    gate go;
     atomic_long done;
     int64_t *seen;
 } insider;
@@ -445,8 +447,6 @@ typedef struct {
 static void look_from_inside(void *arg)
 {
     insider *me = arg;
-    while (!atomic_load(&me->go.open))
-        sleep_us(50);
     me->seen[0] = tpool_wait(me->own);
     me->seen[1] = tpool_wait_ms(me->own, 10);
     me->seen[2] = tpool_shutdown(me->own, 1);
@@ -462,10 +462,13 @@ int drive_from_inside(int64_t *seen)
         return end(me.own, error);
     if (error != 0)
         return error;
-    error = tpool_submit(me.own, look_from_inside, &me);
+    gate g = {0};
+    error = hold(me.own, 1, &g); /* so that all four are in the queue when the worker comes to it */
+    if (error == 0)
+        error = tpool_submit(me.own, look_from_inside, &me);
     for (int i = 0; i < 3 && error == 0; i++)
         error = tpool_submit(me.own, count_up, &me.done);
-    atomic_store(&me.go.open, 1);
+    atomic_store(&g.open, 1);
     int waited = tpool_wait(me.own);
     tpool_destroy(me.other);
     return end(me.own, error != 0 ? error : waited);
@@ -588,29 +591,70 @@ int drive_meeting(uint32_t nthreads, size_t rounds, int64_t *seen)
     return end(p, error != 0 ? error : waited);
 }
 
-static void sleep_for(void *arg)
+/* Steps of which the first `long_ones` of `at` end only when all others are done, or when none has been for a while. */
+typedef struct {
+    const uint32_t *at;
+    uint32_t long_ones;
+    long short_ones;
+    atomic_long done, fewest; /* short steps done; how many were when the first long one gave up */
+} uneven;
+
+typedef struct {
+    uneven *all;
+    uint32_t number;
+} uneven_step;
+
+static void make_step(uneven *u, uint32_t number)
 {
-    sleep_us(*(const uint32_t *)arg);
+    bool is_long = false;
+    for (uint32_t i = 0; i < u->long_ones; i++)
+        is_long = is_long || u->at[i] == number;
+    if (!is_long) {
+        atomic_fetch_add(&u->done, 1);
+        return;
+    }
+    reaches(&u->done, u->short_ones);
+    long done = atomic_load(&u->done), fewest = atomic_load(&u->fewest);
+    while (done < fewest && !atomic_compare_exchange_weak(&u->fewest, &fewest, done))
+        ;
 }
 
-static void sleep_range(size_t from, size_t to, void *ctx)
+static void uneven_task(void *arg)
 {
-    const uint32_t *costs = ctx;
+    const uneven_step *step = arg;
+    make_step(step->all, step->number);
+}
+
+static void uneven_range(size_t from, size_t to, void *ctx)
+{
     for (size_t i = from; i < to; i++)
-        sleep_us(costs[i]);
+        make_step(ctx, (uint32_t)i);
 }
 
-int drive_sleepers(uint32_t nthreads, size_t grain, size_t count, const uint32_t *costs)
+int drive_uneven(uint32_t nthreads, int by_loop, uint32_t steps, uint32_t long_ones, const uint32_t *at, int64_t *seen)
 {
+    enum { MAX_STEPS = 256 };
+    static uneven_step each[MAX_STEPS];
     tpool *p;
+    if (steps > MAX_STEPS || long_ones >= nthreads)
+        abort();
     int error = make(nthreads, 0, &p);
     if (error != 0)
         return error;
-    if (grain > 0)
-        error = tpool_parallel_for(p, 0, count, grain, sleep_range, (void *)costs);
-    for (size_t i = 0; grain == 0 && i < count && error == 0; i++)
-        error = tpool_submit(p, sleep_for, (void *)&costs[i]);
+    uneven u = {.at = at, .long_ones = long_ones, .short_ones = (long)(steps - long_ones), .fewest = (long)steps};
+    if (by_loop) {
+        error = tpool_parallel_for(p, 0, steps, 1, uneven_range, &u);
+    } else {
+        gate g = {0};
+        error = hold(p, nthreads, &g); /* so that all steps are in the queue when the first one begins */
+        for (uint32_t i = 0; i < steps && error == 0; i++) {
+            each[i] = (uneven_step){&u, i};
+            error = tpool_submit(p, uneven_task, &each[i]);
+        }
+        atomic_store(&g.open, 1);
+    }
     int waited = tpool_wait(p);
+    seen[0] = atomic_load(&u.fewest);
     return end(p, error != 0 ? error : waited);
 }
 
@@ -670,14 +714,15 @@ int drive_full(uint32_t cap, int64_t *seen)
 typedef struct {
     tpool *pool;
     int drain;
-    atomic_long called, returned, answer, busy;
+    atomic_long thread; /* its number, once it runs */
+    atomic_long returned, answer, busy;
     gate *held;
 } closer;
 
 static void *close_pool(void *arg)
 {
     closer *me = arg;
-    atomic_store(&me->called, 1);
+    atomic_store(&me->thread, gettid());
     atomic_store(&me->answer, tpool_shutdown(me->pool, me->drain));
     atomic_store(&me->busy, atomic_load(&me->held->inside) - atomic_load(&me->held->left));
     atomic_store(&me->returned, 1);
@@ -738,8 +783,8 @@ int drive_shutdown(uint32_t nthreads, size_t count, int drain, int64_t *seen)
     pthread_t thread;
     if (pthread_create(&thread, NULL, close_pool, &c) != 0)
         abort();
-    reaches(&c.called, 1);
-    open_later(&g, 10000);
+    falls_asleep(&c.thread); /* the pool is closed then, and what it drops is dropped */
+    atomic_store(&g.open, 1);
     pthread_join(thread, NULL);
     seen[0] = atomic_load(&c.answer);
     seen[1] = atomic_load(&ran);
@@ -768,10 +813,29 @@ int drive_after_shutdown(int drain, int64_t *seen)
     return error;
 }
 
+typedef struct {
+    tpool *pool;
+    atomic_long thread; /* its number, once it runs */
+} destroyer;
+
 static void *destroy_pool(void *arg)
 {
-    tpool_destroy(arg);
+    destroyer *me = arg;
+    atomic_store(&me->thread, gettid());
+    tpool_destroy(me->pool);
     return NULL;
+}
+
+/* Destroy a pool whose workers stand at a gate; it opens when tpool_destroy waits for them. */
+static void destroy_elsewhere(tpool *p, gate *g)
+{
+    destroyer d = {.pool = p};
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, destroy_pool, &d) != 0)
+        abort();
+    falls_asleep(&d.thread);
+    atomic_store(&g->open, 1);
+    pthread_join(thread, NULL);
 }
 
 int drive_destroy(uint32_t nthreads, size_t count, drive_slot *slots)
@@ -784,11 +848,36 @@ int drive_destroy(uint32_t nthreads, size_t count, drive_slot *slots)
     error = hold(p, nthreads, &g);
     for (size_t i = 0; i < count && error == 0; i++)
         error = tpool_submit(p, empty_task, &slots[i]);
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, destroy_pool, p) != 0)
-        abort();
-    open_later(&g, 5000);
-    pthread_join(thread, NULL);
+    destroy_elsewhere(p, &g);
+    return error;
+}
+
+typedef struct {
+    tpool *pool;
+    gate g;
+    atomic_long late; /* tasks that ran though they were refused, or should have been */
+    int64_t *seen;
+} latecomer;
+
+static void submit_late(void *arg)
+{
+    latecomer *me = arg;
+    stand_at_gate(&me->g);
+    me->seen[0] = tpool_submit(me->pool, count_up, &me->late);
+    me->seen[1] = tpool_try_submit(me->pool, count_up, &me->late);
+    me->seen[2] = tpool_parallel_for(me->pool, 0, 10, 1, no_range, NULL);
+}
+
+int drive_destroy_closes(uint32_t nthreads, int64_t *seen)
+{
+    latecomer me = {.seen = seen};
+    int error = make(nthreads, 0, &me.pool);
+    if (error != 0)
+        return error;
+    error = tpool_submit(me.pool, submit_late, &me);
+    reaches(&me.g.inside, 1);
+    destroy_elsewhere(me.pool, &me.g);
+    seen[3] = atomic_load(&me.late);
     return error;
 }
 
@@ -1023,9 +1112,23 @@ int drive_slow_one(uint32_t nthreads, size_t count, size_t which, int64_t *seen)
     return end(p, error != 0 ? error : waited);
 }
 
+/* Ten rounds of ten tasks, each watched to its end: how many ran. A pool that has lost workers loses one a round. */
+static int64_t use(tpool *p, uint32_t nthreads, int *error)
+{
+    atomic_long ran = 0;
+    long sent = 0;
+    for (uint32_t round = 0; round < nthreads + 8 && *error == 0; round++) {
+        for (int i = 0; i < 10 && *error == 0; i++, sent++)
+            *error = tpool_submit(p, count_up, &ran);
+        if (!reaches(&ran, sent))
+            return sent - atomic_load(&ran);
+    }
+    return 0;
+}
+
 int drive_two_pools(uint32_t nthreads, int64_t *seen)
 {
-    tpool *first, *second;
+    tpool *first, *second, *third;
     int error = make(nthreads, 0, &first);
     if (error != 0)
         return error;
@@ -1039,8 +1142,41 @@ int drive_two_pools(uint32_t nthreads, int64_t *seen)
         error = tpool_submit(first, count_up, &ran);
     seen[0] = tpool_wait_ms(first, PATIENCE_MS);
     atomic_store(&g.open, 1);
+    seen[1] = use(second, nthreads, &error);
     tpool_destroy(second);
-    return end(first, error);
+    seen[2] = use(first, nthreads, &error);
+    if (seen[1] + seen[2] != 0)
+        return error; /* to destroy a pool whose tasks never run would wait for ever */
+    int made = make(nthreads, 0, &third);
+    if (made != 0)
+        return end(first, made);
+    seen[3] = use(first, nthreads, &error) + use(third, nthreads, &error);
+    if (seen[3] != 0)
+        return error;
+    tpool_destroy(first);
+    seen[4] = use(third, nthreads, &error);
+    return seen[4] != 0 ? error : end(third, error);
+}
+
+int drive_any_number(size_t count, int64_t *seen)
+{
+    tpool *p;
+    int error = make(1, 0, &p);
+    if (error != 0)
+        return error;
+    gate g = {0};
+    atomic_long ran = 0;
+    error = hold(p, 1, &g);
+    size_t taken = 0;
+    while (taken < count && error == 0 && (error = tpool_try_submit(p, count_up, &ran)) == 0)
+        taken++;
+    seen[0] = (int64_t)taken;
+    seen[1] = error;
+    seen[2] = (int64_t)tpool_pending(p);
+    atomic_store(&g.open, 1);
+    int waited = tpool_wait(p);
+    seen[3] = atomic_load(&ran);
+    return end(p, waited);
 }
 
 /* ---- scenes: manners ---- */

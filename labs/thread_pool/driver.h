@@ -40,10 +40,10 @@ int drive_nonsense(int64_t *seen);
 
 /* A wait with nothing to wait for. seen: tpool_wait, tpool_wait_ms(0), tpool_wait_ms(UINT64_MAX). */
 int drive_wait_for_nothing(uint32_t nthreads, int64_t *seen);
-/* A task that takes hold_ms. seen: tpool_wait_ms(0); tpool_wait_ms(wait_ms) and the ms it took; had the task finished
- * then; tpool_wait_ms(UINT64_MAX), had the task finished. */
+/* A task that takes hold_ms, or until 50 ms after the second wait. seen: tpool_wait_ms(0); tpool_wait_ms(wait_ms) and the
+ * ms it took; had the task finished then; tpool_wait_ms(UINT64_MAX), had the task finished. */
 int drive_wait_ms(uint64_t hold_ms, uint64_t wait_ms, int64_t *seen);
-/* Nobody waits: 1, 2, .. up to `most` tasks are submitted and only watched. seen[0]: batches not finished within 2 s. */
+/* Nobody waits: 1, 2, .. up to `most` tasks are submitted and only watched. seen[0]: batches not finished for seconds. */
 int drive_unwatched(uint32_t nthreads, size_t most, int64_t *seen);
 /* From inside a task. seen: tpool_wait, tpool_wait_ms, tpool_shutdown of its own pool; tpool_wait of another pool;
  * tpool_pending of its own pool with 3 tasks in the queue. */
@@ -55,10 +55,11 @@ int drive_order(size_t count, uint32_t *order);
 /* nthreads tasks that all wait for each other, `rounds` times. seen[0]: rounds in which they met; seen[1]: most tasks
  * that ran at one time when 4 * nthreads short ones were waiting. */
 int drive_meeting(uint32_t nthreads, size_t rounds, int64_t *seen);
-/* `count` tasks, of which number `which` returns only when all others have run; seen[0]: did they, within 2 s. */
+/* `count` tasks, of which number `which` returns only when all others have run; seen[0]: did they. */
 int drive_slow_one(uint32_t nthreads, size_t count, size_t which, int64_t *seen);
-/* Tasks that sleep costs[i] microseconds each, by submit or (grain > 0) in a loop. */
-int drive_sleepers(uint32_t nthreads, size_t grain, size_t count, const uint32_t *costs);
+/* `steps` steps, by submit or in a loop of grain 1. Those in `at` end only when all others are done, or when nothing goes
+ * on any more. seen[0]: the fewest others that were done when one of them ended. */
+int drive_uneven(uint32_t nthreads, int by_loop, uint32_t steps, uint32_t long_ones, const uint32_t *at, int64_t *seen);
 
 /* A full queue. seen: submits accepted until tpool_try_submit refused; its answer; pending then; did a producer block;
  * the producer's answer after the queue moved; most pending ever seen; tasks that ran, of cap + 2. */
@@ -73,6 +74,8 @@ int drive_shutdown(uint32_t nthreads, size_t count, int drain, int64_t *seen);
 int drive_after_shutdown(int drain, int64_t *seen);
 /* tpool_destroy with `count` tasks in the queue, from a thread that did not create the pool. */
 int drive_destroy(uint32_t nthreads, size_t count, drive_slot *slots);
+/* tpool_destroy while a task runs, which then asks for more. seen: its submit, try_submit, parallel_for; tasks that ran. */
+int drive_destroy_closes(uint32_t nthreads, int64_t *seen);
 
 /* tpool_parallel_for(lo, hi, grain): hits[i - lo] += 1. seen: ranges; the longest; ranges that were empty or outside;
  * ranges on a thread that is no worker. */
@@ -85,8 +88,12 @@ int drive_beside(uint32_t nthreads, size_t count, uint32_t *hits, int64_t *seen)
 /* Two threads start loops over the same pool again and again; hits: 2 x count, each `rounds`. seen[0]: loops that returned
  * before all their indices were visited. */
 int drive_two_loops(uint32_t nthreads, size_t rounds, size_t count, uint32_t *hits, int64_t *seen);
-/* Two pools, the second with a task that does not end: seen[0]: answer of tpool_wait for the first within 2 s. */
+/* Three pools. seen: tpool_wait_ms of the first while the second is busy; then tasks that did not run: of the second; of
+ * the first, the second destroyed; of the first and a third one; of the third, the first destroyed. */
 int drive_two_pools(uint32_t nthreads, int64_t *seen);
+/* `count` tasks by tpool_try_submit while the only worker is busy. seen: how many it took; its last answer; pending then;
+ * tasks that ran. */
+int drive_any_number(size_t count, int64_t *seen);
 
 /* One task per worker, then nothing for `ms` milliseconds, then one task more. seen[0]: did it run. */
 int drive_idle(uint32_t nthreads, uint32_t ms, int64_t *seen);

@@ -46,10 +46,14 @@ def test_all_workers_work_at_the_same_time(play, workers):
     """As many tasks as workers can wait for each other; and never do more run at one time."""
     seen = places(2)
     play("drive_meeting", workers, 30, seen, case=f"{workers} workers")
-    expect(
-        seen,
-        {"rounds in which all tasks met": 30, "most tasks at one time": workers},
-        f"{workers} workers, {workers} tasks that wait for each other",
+    case = f"{workers} workers, {workers} tasks that wait for each other"
+    expect(seen, {"rounds in which all tasks met": 30, "most tasks at one time": None}, case)
+    check(
+        seen[1] <= workers,
+        "more tasks ran at one time than there are workers",
+        case=f"{workers} workers, {4 * workers} tasks of 2 ms",
+        expected=f"at most {workers}",
+        got=int(seen[1]),
     )
 
 
@@ -77,10 +81,18 @@ def test_tasks_may_submit_tasks(play):
 
 @points(0.5)
 def test_two_pools_do_not_know_each_other(play):
-    """Waiting for one pool does not wait for the other: there is no global state."""
-    seen = places(1)
-    play("drive_two_pools", 2, seen)
-    expect(seen, {"tpool_wait_ms of the first pool": 0}, "two pools, the second one is busy")
+    """Waiting for one pool does not wait for the other, and its end is not the other's: there is no global state."""
+    for workers in (1, 2, 4):
+        seen = places(5)
+        case = f"{workers} workers each; the second is busy, is destroyed; a third is made; the first is destroyed"
+        seen[3:] = 0
+        play("drive_two_pools", workers, seen, case=case)
+        facts = {"tpool_wait_ms of the first pool, the second busy": 0}
+        facts |= {"tasks of the second pool that did not run": 0}
+        facts |= {"tasks of the first pool that did not run once the second was destroyed": 0}
+        facts |= {"tasks that did not run once there was a third pool": 0}
+        facts |= {"tasks of the third pool that did not run once the first was destroyed": 0}
+        expect(seen, facts, case)
 
 
 @points(0.5)
@@ -113,31 +125,37 @@ def test_waiting_at_once_ten_thousand_times(play, rng):
         (3, 2, 200, 100),
     ):
         case = f"{workers} workers, {rounds} rounds of {each} tasks of {pause} µs"
-        after, seen = slots(rng, rounds * each), places(1)
-        before = after.copy()
-        play("drive_rounds", workers, pause, each, rounds * each, after, seen, case=case, timeout_s=20)
-        expect(seen, {"rounds in which tpool_wait returned too early": 0}, case)
-        verify(after, before, workers, case)
+        for _ in range(rounds // (part := min(rounds, 1000))):  # parts, since one call has a limit of time
+            after, seen = slots(rng, part * each), places(1)
+            before = after.copy()
+            play("drive_rounds", workers, pause, each, part * each, after, seen, case=case)
+            expect(seen, {"rounds in which tpool_wait returned too early": 0}, case)
+            verify(after, before, workers, case)
 
 
 @points(1)
 def test_waiting_with_a_time_limit(play):
     """-ETIMEDOUT after the time, not before, not much later; and UINT64_MAX is no time at all but for ever."""
     seen = places(6)
-    play("drive_wait_ms", 400, 100, seen)
-    late = "a task of 400 ms, and tpool_wait_ms(100)"
+    play("drive_wait_ms", 8000, 100, seen)
+    late = "a task of 8 s, and tpool_wait_ms(100)"
     facts = {"tpool_wait_ms(0)": -errno.ETIMEDOUT, "tpool_wait_ms(100)": -errno.ETIMEDOUT, "its time": None}
     facts |= {"had the task ended (1) then": 0, "tpool_wait_ms(UINT64_MAX)": 0, "had the task ended (1)": 1}
     expect(seen, facts, late)
-    check(
-        95 <= seen[2] <= 300,
-        "tpool_wait_ms(100) took too long or not long enough",
-        case=late,
-        got=f"{seen[2]} ms",
-    )
-    play("drive_wait_ms", 20, 1000, seen)
-    check(seen[1] == 0, "tpool_wait_ms(1000), a task of 20 ms", expected=0, got=answer(int(seen[1])))
-    check(seen[2] < 900, "tpool_wait_ms slept to the end, though the task was done", got=f"{seen[2]} ms")
+    # From below exact, but for the millisecond that is cut off when CLOCK_REALTIME is slewed by up to 500 ppm meanwhile.
+    check(seen[2] >= 99, "tpool_wait_ms(100) did not wait for its time", case=late, got=f"{seen[2]} ms")
+    check(seen[2] < 3000, "tpool_wait_ms(100) took too long", case=late, got=f"{seen[2]} ms")
+    # 999 ms more than whole seconds: unless the clock has just begun a second, the nanoseconds make another one.
+    for limit in (10_999, 10_999, 10_999, 10_000):
+        case = f"tpool_wait_ms({limit}), a task of 20 ms"
+        play("drive_wait_ms", 20, limit, seen, case=case)
+        check(seen[1] == 0, case, expected=0, got=answer(int(seen[1])))
+        check(
+            seen[2] < limit - 1000,
+            "tpool_wait_ms slept to the end, though the task was done",
+            case=case,
+            got=f"{seen[2]} ms",
+        )
 
 
 @points(1)
@@ -182,7 +200,17 @@ def test_full_queues_of_every_size(play, cap):
     )
 
 
-@points(1)
+@points(0.5)
+def test_a_queue_without_a_limit_takes_any_number(play):
+    """queue_cap 0: more than a million tasks wait while the only worker is busy, and all of them run."""
+    count = 2**20 + 1
+    seen = places(4)
+    play("drive_any_number", count, seen, case=f"{count} tasks, queue_cap 0, a busy worker")
+    facts = {"tasks that the queue took": count, "the last tpool_try_submit": 0, "tpool_pending": count}
+    expect(seen, facts | {"tasks that ran": count}, "queue_cap 0, and a worker that is busy")
+
+
+@points(0.5)
 @pytest.mark.parametrize("drain", [1, 0])
 def test_shutdown_releases_blocked_producers(play, drain):
     """Whoever waits for room in the queue must hear that there will be none."""
@@ -237,10 +265,32 @@ def test_destroy_runs_the_queue_from_any_thread(play, rng):
         verify(after, before, workers, case)
 
 
-@points(1)
-def test_pools_that_never_see_a_task(play):
+@points(0.5)
+def test_nothing_is_accepted_while_destroy_waits(play):
+    """tpool_destroy shuts the pool down first: a task that still runs and asks for more gets -ESHUTDOWN."""
+    down = -errno.ESHUTDOWN
+    for workers in (1, 3):
+        seen = places(4)
+        case = f"{workers} workers, a task that goes on after tpool_destroy was called"
+        play("drive_destroy_closes", workers, seen, case=case)
+        facts = {"tpool_submit": down, "tpool_try_submit": down, "tpool_parallel_for": down}
+        expect(seen, facts | {"tasks that ran after that": 0}, case)
+
+
+@points(0.5)
+def test_pools_that_never_see_a_task(library, play):
     """A thousand pools are made and destroyed at once: threads that have just begun must hear of the end, too."""
-    play("drive_lifecycles", 1000, 8, case="1000 pools of 1 to 8 threads, no tasks", timeout_s=20)
+    cpu_s = 0.0
+    for _ in range(50):  # 20 pools take milliseconds; a pool that never ends ends its call
+        play("drive_lifecycles", 20, 8, case="pools of 1 to 8 threads, no tasks")
+        cpu_s += library.timing.cpu_s
+    # Starting 4500 threads was seen to take .3 to 3.2 s of CPU time.
+    check(
+        cpu_s < 32,
+        f"1000 pools without tasks used {cpu_s:.0f} s of CPU time",
+        case="pools of 1 to 8 threads",
+        expected="less than 32 s",
+    )
     seen = places(1)
     play("drive_create", 8, 0, seen, case="a pool of 8 threads, no tasks")
     expect(seen, {"threads that are still there after tpool_destroy": 0}, "a pool of 8 threads, no tasks")
@@ -329,7 +379,7 @@ def loop(play, workers: int, lo: int, hi: int, grain: int) -> None:
 
 @category("safety")
 @must
-@points(3)
+@points(2)
 @variant("tsan")
 def test_no_data_races(play, rng):
     """ThreadSanitizer sees two threads that touch the same memory without order, also when nothing goes wrong."""
@@ -338,7 +388,7 @@ def test_no_data_races(play, rng):
 
 @category("safety")
 @must
-@points(2)
+@points(1)
 @variant("asan")
 def test_no_memory_errors(play, rng):
     """AddressSanitizer watches the queue while it grows, wraps around and is dropped."""
@@ -549,7 +599,7 @@ def test_memory_follows_the_queue_and_not_the_work(library, play, rng):
     """100000 tasks, at most 50 at one time in the queue: the pool needs no more than for 50."""
     library.call("disturb", 0, 0, 0)
     library.call("guest_fail_allocation", -1)
-    play("drive_rounds", 2, 0, 50, 100000, slots(rng, 100000), places(1), timeout_s=30)
+    play("drive_rounds", 2, 0, 50, 100000, slots(rng, 100000), places(1), timeout_s=100)
     peak = library.call("guest_peak_bytes") / 1024
     check(
         peak < 256,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grader.testing import assert_same, category, check, must, points, smoke
+from grader.testing import assert_same, category, check, must, points, smoke, variant
 from labs.thread_pool.oracle import expect, places, slots, verify
 
 pytestmark = category("correctness")
@@ -84,6 +84,38 @@ def test_destroy_finishes_what_was_submitted(play, rng):
     before = after.copy()
     play("drive_destroy", 2, 100, after, case="2 busy workers, 100 tasks in the queue")
     verify(after, before, 2, "2 busy workers, 100 tasks in the queue")
+
+
+@category("safety")
+@must
+@points(1)
+@variant("tsan")
+def test_everyday_use_without_data_races(play, rng):
+    """ThreadSanitizer sees two threads that touch the same memory without order, also when nothing goes wrong."""
+    everyday(play, rng)
+
+
+@category("safety")
+@must
+@points(1)
+@variant("asan")
+def test_everyday_use_without_memory_errors(play, rng):
+    """AddressSanitizer sees what is read or written outside of its memory, or after it was freed."""
+    everyday(play, rng)
+
+
+def everyday(play, rng) -> None:
+    """Tasks from two producers, rounds with waits, a loop, and an end with tasks in the queue."""
+    for cap in (0, 2):
+        case = f"2 workers, 2 producers, queue_cap {cap}"
+        after = slots(rng, 300)
+        before = after.copy()
+        play("drive_tasks", 2, cap, 2, 0, 300, after, case=case)
+        verify(after, before, 2, case)
+    play("drive_rounds", 2, 0, 3, 150, slots(rng, 150), places(1), case="2 workers, rounds of 3 tasks")
+    hits = np.zeros(50, np.uint32)
+    play("drive_for", 2, 0, 50, 3, 50, hits, places(4), case="2 workers, a loop of 50")
+    play("drive_destroy", 2, 100, slots(rng, 100), case="2 busy workers, 100 tasks in the queue")
 
 
 @category("hygiene")
