@@ -142,7 +142,7 @@ def test_waiting_with_a_time_limit(play):
     facts = {"tpool_wait_ms(0)": -errno.ETIMEDOUT, "tpool_wait_ms(100)": -errno.ETIMEDOUT, "its time": None}
     facts |= {"had the task ended (1) then": 0, "tpool_wait_ms(UINT64_MAX)": 0, "had the task ended (1)": 1}
     expect(seen, facts, late)
-    # From below exact, but for the millisecond that is cut off when CLOCK_REALTIME is slewed by up to 500 ppm meanwhile.
+    # From below exact, but for the millisecond that is cut off when CLOCK_REALTIME is slewed by up to 500 ppm.
     check(seen[2] >= 99, "tpool_wait_ms(100) did not wait for its time", case=late, got=f"{seen[2]} ms")
     check(seen[2] < 3000, "tpool_wait_ms(100) took too long", case=late, got=f"{seen[2]} ms")
     # 999 ms more than whole seconds: unless the clock has just begun a second, the nanoseconds make another one.
