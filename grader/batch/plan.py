@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from grader.batch.orders import Order, Terms
 from grader.batch.store import Handed, Pieces
 from grader.grading import grader_digest
 from grader.lab import Lab
+from grader.sandbox.probe import best_tier
 from grader.submission import Refused, take
+from grader.testing import readiness
 from grader.timing import fitness
 
 
@@ -44,10 +46,13 @@ class Place:
     machine: str
 
 
-def here() -> Place:
-    """This machine. Raises RuntimeError when it has no compiler."""
+def here(labs: Iterable[Lab] = ()) -> Place:
+    """This machine, and what of these labs it cannot judge: mended, it grades again. Raises cc.Missing."""
     info = fitness.cpu_info()
-    return Place(cc.find().version, f"{info.name}, {info.cores} cores")
+    compiler, machine = cc.find().version, f"{info.name}, {info.cores} cores"
+    lab = next((lab for lab in labs if lab.language == "c"), None)
+    lacking = readiness.lacking(lab, best_tier()) if lab else ()
+    return Place(compiler, f"{machine}, without {', '.join(lacking)}" if lacking else machine)
 
 
 def jobs(

@@ -51,7 +51,7 @@ def run(folder: Path, names: list[str], setting: Setting) -> None:
         handed_in = intake.cohort(folder, list(labs.values()), setting.out / "work", students, rules)
         strangers = not_on(students, handed_in)
         _show(handed_in, strangers, console)
-        place = executors.place(setting.executor, plan.here())
+        place = executors.place(setting.executor, plan.here(labs.values()))
         jobs = plan.jobs(handed_in.found, labs, setting.terms, place, (setting.out / "work").resolve())
     except NotTaken as error:
         stop(f"{folder} {error}", BAD_COMMAND)

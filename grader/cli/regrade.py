@@ -35,7 +35,7 @@ def run(labs: list[str], since: str, changed_only: bool, asked: Sequence[str], s
     work = (setting.out / "work").resolve()
     with opened(setting.out) as store:
         rules = remembered(store, rules, asked[0] if asked else "", console)
-        place = executors.place(setting.executor, plan.here())
+        place = executors.place(setting.executor, plan.here(by_name.values()))
         round_ = again.begin(store, changed_only)
         moment = since.replace(" ", "T")
         jobs, refused = again.jobs(store, by_name, rules, moment, setting.terms, place, round_.again, work)

@@ -1,7 +1,7 @@
 """Can this machine do what tests of a lab ask of it, whoever hands in? Tried as grading does it, and told in its words.
 
-What doctor shows and what *not judged* says come from here and from `toolchain.probe`: the same command lines, sandbox
-and limits. Nothing is decided by a version number or by a file's presence.
+What doctor shows, what *not judged* says and what a batch's key holds come from here and from `toolchain.probe`: the
+same command lines, sandbox and limits. Nothing is decided by a version number or by a file's presence.
 """
 
 from __future__ import annotations
@@ -45,6 +45,17 @@ def valgrind(lab: Lab, tier: Tier) -> str:
     """Why nothing can be simulated here; '' when it can."""
     interface = module.for_submissions(lab).interface
     return Simulator(lambda spec: Guest(tier, spec), _spec(lab, "release"), interface).why_not()
+
+
+def lacking(lab: Lab, tier: Tier) -> tuple[str, ...]:
+    """What tests of this lab in C may ask for and cannot have here, by name. Results hold where this is the same."""
+    tried = {
+        "the compiler": compiler(lab, tier),
+        "AddressSanitizer": sanitizer(lab, tier, "asan", 1)[0],
+        "ThreadSanitizer": sanitizer(lab, tier, "tsan", 1)[0],
+        "valgrind": valgrind(lab, tier),
+    }
+    return tuple(name for name, reason in tried.items() if reason)
 
 
 def _spec(lab: Lab, variant: Variant) -> GuestSpec:

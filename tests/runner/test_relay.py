@@ -74,7 +74,7 @@ def test_a_rate_is_kept() -> None:
         start = time.monotonic()
         ends[0, 1].sendall(bytes(100_000))
         receive(ends[1, 0], 100_000)
-        assert 0.09 <= time.monotonic() - start
+        assert time.monotonic() - start >= 0.09
 
 
 def test_small_wires_fill_up() -> None:

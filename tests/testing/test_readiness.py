@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from grader.batch import plan
 from grader.runner import host
 from grader.sandbox.confine import Tier
 from grader.sandbox.probe import best_tier
@@ -75,3 +76,13 @@ def test_a_valgrind_that_starts_nothing_is_told(tier: Tier, monkeypatch) -> None
     """Found beside the system, installed in part, or stopped by the sandbox: its file is there, and no more."""
     monkeypatch.setattr(simulation, "_TOOLS", ())
     assert "could not start a runner" in readiness.valgrind(tiny.lab(), tier)
+
+
+@needs("valgrind")
+def test_what_a_machine_lacks_is_in_the_key_of_a_batch(tier: Tier, monkeypatch) -> None:
+    """A machine that is mended is another one: what could not be judged is graded again."""
+    whole = plan.here([tiny.lab()])
+    monkeypatch.setattr(readiness, "valgrind", lambda lab, tier: "needs valgrind: install it")
+    less = plan.here([tiny.lab()])
+    assert less.machine == f"{whole.machine}, without valgrind"
+    assert whole == plan.here()
