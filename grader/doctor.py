@@ -21,7 +21,7 @@ from typing import Literal
 from grader import cache, cc, cores
 from grader.lab import ContractError, Lab, list_labs, load_lab
 from grader.runner.host import cure
-from grader.sandbox import probe
+from grader.sandbox import gpu, probe
 from grader.testing import readiness
 from grader.testing.checks import NotJudged
 from grader.testing.subject import reference_of
@@ -29,7 +29,7 @@ from grader.timing import fitness
 from grader.timing.duel import BUSY_SHARE
 from grader.toolchain import nvcc, programs
 from grader.toolchain.recipe import Variant
-from grader.trouble import CannotWork
+from grader.trouble import CannotWork, pip_install
 
 Status = Literal["yes", "partly", "no"]
 
@@ -249,7 +249,7 @@ def _nvcc() -> Finding:
     try:
         found = nvcc.find()
     except nvcc.Missing:
-        mend = f"{sys.executable} -m pip install {nvcc.PACKAGES}"
+        mend = pip_install(nvcc.PACKAGES)
         return Finding("nvcc", "partly", "not installed", "CUDA submissions cannot be built", mend)
     return Finding("nvcc", "yes", f"{found.version} in {found.folder}", "CUDA submissions can be built")
 
@@ -257,8 +257,7 @@ def _nvcc() -> Finding:
 def _cupy() -> Finding:
     means = "results from a GPU cannot be checked"
     if importlib.util.find_spec("cupy") is None:
-        major = "13" if "nvcc 13" in _nvcc().found else "12"
-        mend = f"{sys.executable} -m pip install cupy-cuda{major}x" if shutil.which("nvidia-smi") else ""
+        mend = pip_install(gpu.cupy()) if shutil.which("nvidia-smi") else ""
         return Finding("CuPy", "partly", "not installed", means, mend)
     asks = "import cupy; print(cupy.__version__, 'sees', cupy.cuda.runtime.getDeviceCount(), 'GPUs')"
     answer = _said(sys.executable, "-c", asks)

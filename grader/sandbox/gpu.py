@@ -8,6 +8,7 @@ the driver reserves more than the machine has.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import functools
 import os
@@ -40,6 +41,14 @@ class Gpu:
     memory_mib: int
     driver: str
     uuid: str
+
+
+def cupy() -> str:
+    """CuPy's package for this machine's driver, which is asked what CUDA it knows (cuDriverGetVersion)."""
+    version = ctypes.c_int(0)
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
+    return f"cupy-cuda{13 if version.value >= 13000 else 12}x"
 
 
 @functools.lru_cache(maxsize=1)

@@ -23,6 +23,7 @@ from grader import cache, scoring
 from grader.result import Axis, Duel, Evidence, Failure, Series, Status, TestResult
 from grader.runner.group import SharedFolder
 from grader.runner.host import CannotStart
+from grader.sandbox import gpu
 from grader.testing import marks
 from grader.testing.checks import CheckFailed, NotJudged
 from grader.testing.dueling import DuelRunner, replay_clock
@@ -38,6 +39,7 @@ from grader.toolchain import disassembly, kernels, module
 from grader.toolchain.build import BuildFailed, Built
 from grader.toolchain.disassembly import MachineCode
 from grader.toolchain.kernels import Kernel
+from grader.trouble import pip_install
 
 PERFORMANCE = "performance"
 HIDDEN = "test_hidden.py"
@@ -220,7 +222,7 @@ class GradingPlugin:
         try:
             import cupy
         except ImportError:
-            raise NotJudged("needs CuPy for the expected results: pip install cupy-cuda12x") from None
+            raise NotJudged(f"needs CuPy for the expected results: {pip_install(gpu.cupy())}") from None
         return cupy
 
     @pytest.fixture

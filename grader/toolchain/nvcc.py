@@ -17,7 +17,7 @@ from pathlib import Path
 
 from grader import cache
 from grader.sandbox import gpu
-from grader.trouble import CannotWork
+from grader.trouble import CannotWork, pip_install
 
 DEFAULT_ARCHITECTURE = "sm_80"
 """Ampere: the first with cp.async and mma.sync.m16n8k16, which the labs teach."""
@@ -70,9 +70,7 @@ def find() -> Nvcc:
         if folder and release:
             folder = _reachable(folder)
             return Nvcc(folder / "bin" / "nvcc", folder, f"nvcc {release[1]} ({release[2]})")
-    raise Missing(
-        "needs nvcc, the CUDA compiler: python -m pip install " + PACKAGES + ", or NVIDIA's CUDA toolkit"
-    )
+    raise Missing(f"needs nvcc, the CUDA compiler: {pip_install(PACKAGES)}, or NVIDIA's CUDA toolkit")
 
 
 def _installed_in(program: Path) -> Path | None:

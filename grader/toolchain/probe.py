@@ -19,7 +19,7 @@ from grader.sandbox.confine import Tier, hand_over
 from grader.toolchain import nvcc, recipe
 from grader.toolchain.recipe import Recipe, Variant
 from grader.toolchain.steps import Outcome, Step
-from grader.trouble import CannotWork
+from grader.trouble import CannotWork, pip_install
 
 _ALONE = """static int numbers[4] = {1, 2, 3, 4};
 
@@ -201,4 +201,4 @@ def _nvcc_cure(said: str) -> str:
         return "this CUDA no longer builds for this GPU: install CUDA 12, the last for sm_70 and older"
     if "g++" in said or "gcc" in said or "cc1plus" in said:
         return "apt-get install g++"
-    return f"python -m pip install {nvcc.PACKAGES}, or NVIDIA's CUDA toolkit"
+    return f"{pip_install(nvcc.PACKAGES)}, or NVIDIA's CUDA toolkit"

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from grader import cache, cc
 from grader.lab import Lab
+from grader.sandbox import gpu
 from grader.toolchain import module, nvcc
 from grader.toolchain.module import Module
-from grader.trouble import CannotWork
+from grader.trouble import CannotWork, pip_install
 
 _SUPPORT = Path(__file__).parent / "reference_support"
 _FLAGS = ("-std=gnu11", "-O3", "-mavx2", "-mfma", "-fPIC", "-pthread", "-shared")
@@ -132,7 +133,7 @@ def _cublas() -> tuple[Path, ...]:
     files = tuple(sorted(Path(line) for line in answer.stdout.split()))
     if not files:
         last = (answer.stderr.strip().splitlines() or ["it loads no cuBLAS"])[-1]
-        raise Missing(f"the reference needs CuPy with cuBLAS: pip install cupy-cuda12x ({last[:200]})")
+        raise Missing(f"the reference needs CuPy with cuBLAS ({last[:200]}): {pip_install(gpu.cupy())}")
     return files
 
 
@@ -143,7 +144,7 @@ def _package_libraries(package: str | None) -> list[Path]:
     try:
         folder = Path(str(importlib.import_module(package.replace("-", "_")).__file__)).parent
     except ImportError as error:
-        raise Missing(f"the reference needs the package {package}: pip install {package}") from error
+        raise Missing(f"the reference needs the package {package}: {pip_install(package)}") from error
     return sorted(
         path for path in folder.rglob("*.so*") if path.is_file() and path.parent.name.startswith("lib")
     )
