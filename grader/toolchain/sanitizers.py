@@ -439,6 +439,16 @@ def _location(block: _Block, sources: Collection[str]) -> str:
     return "the same memory"
 
 
+_ENDS = {
+    "free": "frees",
+    "realloc": "frees or moves",
+    "munmap": "unmaps",
+    "pthread_mutex_destroy": "destroys",
+    "pthread_cond_destroy": "destroys",
+}
+"""What a function does to the memory that it is given: after it nobody may use that."""
+
+
 def _race(
     kind: str,
     first: tuple[re.Match[str], _Section],
@@ -448,13 +458,22 @@ def _race(
 ) -> str:
     def side(match: re.Match[str], section: _Section, thing: str, freed: bool = False) -> str:
         who = match["who"] if match["who"].startswith("thread") else "the main thread"
-        does = "frees" if freed else match["how"].lower() + "s"
+        called = _called(section, section.own(sources))
+        does = _ENDS.get(called) or ("frees" if freed else match["how"].lower() + "s")
+        inside = f" in {called}" if called.startswith("pthread_") and called not in _ENDS else ""
         frame = section.own(sources)
-        return f"{who} {does} {thing}" + (f" at {frame.place}" if frame else "")
+        return f"{who} {does} {thing}{inside}" + (f" at {frame.place}" if frame else "")
 
     freed = kind.startswith("heap-use-after-free")
     one, two = side(*first, what), side(*second, "it", freed)
-    ending = "the memory may be gone" if freed else "use a mutex for both, or give each its own"
+    # A thread that only unlocks, or has done its last step, is not ordered before the end of what it does that with.
+    ends = any(_called(section, section.own(sources)) in _ENDS for _, section in (first, second))
+    if freed:
+        ending = "the memory may be gone"
+    elif ends:
+        ending = "the thread may still be using it; join it (pthread_join) before"
+    else:
+        ending = "use a mutex for both, or give each its own"
     return f"{one[0].upper()}{one[1:]} while {two}: {ending}."
 
 

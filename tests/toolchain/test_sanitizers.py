@@ -236,6 +236,14 @@ THREAD = {
         ["The main thread reads", "at gemm.c:12 while thread T1 frees it at gemm.c:7: the memory"],
         12,
     ),
+    "data race, freed under a thread's lock": (
+        "pthread_mutex_t *m;\nvoid *run(void *x) { pthread_mutex_lock(m);\n    pthread_mutex_unlock(m); return x; }\n"
+        "int main(void) { pthread_t a; m = malloc(sizeof *m); pthread_mutex_init(m, 0);\n"
+        "    pthread_create(&a, 0, run, 0); usleep(50000);\n    free(m);\n    pthread_join(a, 0); return 0; }\n",
+        ["The main thread frees the same memory at gemm.c:11 while thread T1 atomic reads it in pthread_mutex_lock"
+         " at gemm.c:7: the thread may still be using it; join it (pthread_join) before."],
+        11,
+    ),
     "thread leak": (
         "void *run(void *arg) { return arg; }\n"
         "int main(void) { pthread_t a;\n    pthread_create(&a, 0, run, 0);\n    usleep(50000); return 0; }\n",
