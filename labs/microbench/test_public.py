@@ -273,6 +273,20 @@ def test_a_chase_in_the_first_cache(benchmark_of):
     )
 
 
+@category("safety")
+@must
+@points(1)
+@variant("asan")
+def test_everyday_use_without_memory_errors(library, ask, benchmark_of):
+    """AddressSanitizer and UndefinedBehaviorSanitizer watch an order, a summary and three benchmarks."""
+    ask("mb_make_cycle", np.zeros(100, np.uint32), 100, 1)
+    ask("mb_make_pattern", np.zeros(100, np.uint8), 100, 300, RANDOM, 1)
+    ask("mb_summary", np.array([3.0, 1.0, 2.0]), 3, library.struct("mb_stat"))
+    benchmark_of("mb_chase", 4096, 64, 1, 2000)
+    benchmark_of("mb_access", 4096, 64, 1, 2000)
+    benchmark_of("mb_bandwidth", 4096, TRIAD, 1, 2000)
+
+
 # --- The report --------------------------------------------------------------------------------------------------
 
 
