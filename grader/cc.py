@@ -47,6 +47,34 @@ def find() -> Compiler:
     return _find(os.environ.get("CC", ""), os.environ.get("PATH", ""))
 
 
+def environment() -> dict[str, str]:
+    """This process's environment, without what gcc, clang and ld read from it: a CPATH of the user's shell would put
+    headers of its own before those that the grader means (gcc's manual, "Environment Variables Affecting GCC")."""
+    return {name: value for name, value in os.environ.items() if name not in _READ_BY_COMPILERS}
+
+
+_READ_BY_COMPILERS = frozenset(
+    (
+        *(
+            "CPATH",
+            "C_INCLUDE_PATH",
+            "CPLUS_INCLUDE_PATH",
+            "OBJC_INCLUDE_PATH",
+            "LIBRARY_PATH",
+            "LD_RUN_PATH",
+        ),
+        *(
+            "COMPILER_PATH",
+            "GCC_EXEC_PREFIX",
+            "GCC_COMPARE_DEBUG",
+            "DEPENDENCIES_OUTPUT",
+            "SUNPRO_DEPENDENCIES",
+        ),
+        *("SOURCE_DATE_EPOCH", "NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS", "CCC_OVERRIDE_OPTIONS"),
+    )
+)
+
+
 def library(name: str) -> Path | None:
     """Where one of the compiler's own libraries lies, e.g. 'libasan.so'; None when it has none of that name.
 
@@ -97,7 +125,9 @@ def _mounts(program: Path) -> tuple[Path, ...]:
 def _said(program: str, *arguments: str) -> str:
     """What it prints on standard output, '' when it cannot be run or fails."""
     try:
-        answer = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60)
+        answer = subprocess.run(
+            [program, *arguments], capture_output=True, text=True, timeout=60, env=environment()
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return answer.stdout.strip() if answer.returncode == 0 else ""

@@ -41,7 +41,7 @@ def programs() -> Programs:
 def _compile(place: Path) -> None:
     for source in _SOURCES:
         command = [cc.find().program, *_FLAGS, str(source), "-o", str(place / source.stem)]
-        answer = subprocess.run(command, capture_output=True, text=True)
+        answer = subprocess.run(command, capture_output=True, text=True, env=cc.environment())
         if answer.returncode != 0:
             raise CannotWork(
                 f"{source.name} does not compile; is the C library's archive installed "

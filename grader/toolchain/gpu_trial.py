@@ -11,7 +11,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from grader import cache
+from grader import cache, cc
 from grader.sandbox import gpu
 from grader.toolchain import nvcc
 
@@ -110,7 +110,9 @@ def _build(compiler: nvcc.Nvcc, place: Path) -> None:
     source = place / "trial.cu"
     source.write_text(_PROGRAM)
     command = nvcc.program_command(compiler, str(source), str(place / "trial"))
-    made = subprocess.run(command, capture_output=True, text=True, timeout=4 * _PATIENCE_S)
+    made = subprocess.run(
+        command, capture_output=True, text=True, timeout=4 * _PATIENCE_S, env=cc.environment()
+    )
     if made.returncode != 0:
         raise _Refused(made.stderr.strip() or made.stdout.strip())
 
@@ -123,5 +125,6 @@ def _no_code(here: gpu.Gpu, compiler: nvcc.Nvcc, said: str) -> str:
         old = int(capability) < lowest
         cure = "install CUDA 12, the last for this GPU" if old else "install a newer CUDA toolkit"
         return f"{compiler.version} makes no code for {here.name} ({here.architecture}): {cure} (CUDA_HOME names it)"
-    first = next((line for line in said.splitlines() if "error" in line.lower()), said[:200])
-    return f"this machine's {compiler.version} cannot build a kernel: {first[:300]}"
+    lines = [line for line in said.splitlines() if "error" in line.lower() or "ld: " in line]
+    words = "; ".join(lines[:2]) or said[:200]
+    return f"this machine's {compiler.version} cannot build a kernel: {words[:400]}"

@@ -119,7 +119,7 @@ def declarations(header: Path) -> str:
             empty.parent.mkdir(parents=True, exist_ok=True)
             empty.touch()
         command = [cc.find().program, "-E", "-P", "-nostdinc", "-isystem", folder, str(header)]
-        answer = subprocess.run(command, capture_output=True, text=True)
+        answer = subprocess.run(command, capture_output=True, text=True, env=cc.environment())
     if answer.returncode != 0:
         raise ValueError(f"{header}: cannot be preprocessed:\n{answer.stderr.strip()}")
     return answer.stdout

@@ -98,7 +98,7 @@ def _build(place: Path, header: Path, others: tuple[Path, ...], declared: Interf
 
 
 def _run(command: list[str]) -> None:
-    answer = subprocess.run(command, capture_output=True, text=True)
+    answer = subprocess.run(command, capture_output=True, text=True, env=cc.environment())
     if answer.returncode != 0:
         raise CannotWork(
             "the lab's own module does not compile; is the package with Python's headers installed "

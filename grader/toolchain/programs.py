@@ -110,7 +110,7 @@ def _compiled(kind: str, sources: Sequence[Path]) -> Path:
                 "-o",
                 str(place / path.stem),
             ]
-            answer = subprocess.run(command, capture_output=True, text=True)
+            answer = subprocess.run(command, capture_output=True, text=True, env=cc.environment())
             if answer.returncode != 0:
                 raise CannotWork(
                     f"{path.name} does not compile; is the C library's archive installed "

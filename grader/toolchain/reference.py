@@ -74,7 +74,7 @@ def _build(place: Path, lab: Lab, source: Path, libraries: list[Path], archives:
         *map(str, (*linked, *archives)),
     ]
     command += ["-Wl,-rpath,$ORIGIN", "-lm", "-o", str(place / module.LIBRARY)]
-    answer = subprocess.run(command, capture_output=True, text=True)
+    answer = subprocess.run(command, capture_output=True, text=True, env=cc.environment())
     if answer.returncode != 0:
         raise CannotWork(f"the reference of {lab.id} does not compile:\n{answer.stderr.strip()[-2000:]}")
 
@@ -114,7 +114,7 @@ def _on_gpu(lab: Lab, source: Path, headers: list[Path]) -> BuiltReference:
 
 
 def _run(lab: Lab, command: list[str]) -> None:
-    answer = subprocess.run(command, capture_output=True, text=True)
+    answer = subprocess.run(command, capture_output=True, text=True, env=cc.environment())
     if answer.returncode != 0:
         raise CannotWork(f"the reference of {lab.id} does not compile:\n{answer.stderr.strip()[-2000:]}")
 

@@ -112,3 +112,16 @@ def test_declarations_behind_the_header(read) -> None:
 def test_what_is_no_header_is_refused_by_name(read, text: str) -> None:
     with pytest.raises(ValueError, match=r"lab\.h"):
         read(text)
+
+
+def test_the_users_own_include_path_has_no_say(tmp_path, monkeypatch):
+    """CPATH comes before the empty headers, and before those of the system."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "stddef.h").write_text(
+        "typedef int planted __attribute__((aligned(16)));\n#define size_t planted\n"
+    )
+    monkeypatch.setenv("CPATH", str(elsewhere))
+    header = tmp_path / "lab.h"
+    header.write_text("#include <stddef.h>\nint count(size_t n);\n")
+    assert "planted" not in interface.declarations(header)
