@@ -6,7 +6,12 @@ same command lines, sandbox and limits. Nothing is decided by a version number o
 
 from __future__ import annotations
 
-from grader import cc
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from grader import cache, cc
 from grader.lab import Lab
 from grader.runner.host import CannotStart, Guest, GuestSpec
 from grader.sandbox.confine import Tier
@@ -14,6 +19,7 @@ from grader.testing.simulation import Simulator
 from grader.testing.subject import limits_of
 from grader.toolchain import module, probe
 from grader.toolchain.recipe import Variant
+from grader.trouble import CannotWork
 
 STARTS = 20
 """Of each sanitizer. One that dies in a quarter of its starts shows it in all but .75^20 = 0.3 % of looks."""
@@ -53,9 +59,27 @@ def lacking(lab: Lab, tier: Tier) -> tuple[str, ...]:
         "the compiler": compiler(lab, tier),
         "AddressSanitizer": sanitizer(lab, tier, "asan", 1)[0],
         "ThreadSanitizer": sanitizer(lab, tier, "tsan", 1)[0],
-        "valgrind": valgrind(lab, tier),
+        "valgrind": _still(valgrind, lab, tier),
     }
     return tuple(name for name, reason in tried.items() if reason)
+
+
+def _still(trial: Callable[[Lab, Tier], str], lab: Lab, tier: Tier) -> str:
+    """Why valgrind did not start, now; that this very program did start once is remembered, since it takes 3 s."""
+    program = shutil.which("valgrind")
+    stamp = cache.stamp([Path(program).resolve()]) if program else ""
+    key = cache.key("worked 1", tier.name, os.uname().release, stamp, str(_spec(lab, "release").module))
+
+    def try_it(place: Path) -> None:
+        if reason := trial(lab, tier):
+            raise CannotWork(reason)
+        (place / "worked").touch()
+
+    try:
+        cache.fetch("worked", key, try_it)
+    except CannotWork as cannot:
+        return str(cannot)
+    return ""
 
 
 def _spec(lab: Lab, variant: Variant) -> GuestSpec:

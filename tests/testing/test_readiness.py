@@ -81,8 +81,9 @@ def test_a_valgrind_that_starts_nothing_is_told(tier: Tier, monkeypatch) -> None
 @needs("valgrind")
 def test_what_a_machine_lacks_is_in_the_key_of_a_batch(tier: Tier, monkeypatch) -> None:
     """A machine that is mended is another one: what could not be judged is graded again."""
+    with monkeypatch.context() as broken:
+        broken.setattr(readiness, "_still", lambda trial, lab, tier: "needs valgrind: install it")
+        less = plan.here([tiny.lab()])
     whole = plan.here([tiny.lab()])
-    monkeypatch.setattr(readiness, "valgrind", lambda lab, tier: "needs valgrind: install it")
-    less = plan.here([tiny.lab()])
     assert less.machine == f"{whole.machine}, without valgrind"
     assert whole == plan.here()
