@@ -21,6 +21,7 @@ long clock_threads(void);
 size_t clock_log(clock_event *events, size_t room);
 int clock_scripted(int64_t start_ns, const int64_t *steps, size_t nsteps, double ns_per_op, const double *slow,
                    size_t nslow, uint64_t min_ns, uint32_t reps, mb_stat *out);
+void clock_stepped(int64_t start_ns, const int64_t *steps, size_t nsteps);
 double clock_scripted_overhead(int64_t start_ns, const int64_t *steps, size_t nsteps);
 
 #endif

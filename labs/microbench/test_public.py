@@ -23,7 +23,7 @@ LINE = 64
 
 @smoke
 @must
-@points(2)
+@points(1)
 def test_small_cycles(ask):
     """From 0, n steps visit every number once and come back: one cycle, not several."""
     for n in range(1, 9):
@@ -50,7 +50,7 @@ def test_patterns_have_the_right_number_of_ones(ask):
             )
 
 
-@points(2)
+@points(1)
 @pytest.mark.parametrize(
     "values",
     [[3.0], [2.0, 1.0], [5.0, 1.0, 2.0], [4.0, 1.0, 3.0, 2.0], [1.0, 1.0, 1.0, 1.0, 100.0], [0.0, 0.0]],
@@ -273,18 +273,29 @@ def test_a_chase_in_the_first_cache(benchmark_of):
     )
 
 
+# --- Safety ------------------------------------------------------------------------------------------------------
+
+
 @category("safety")
-@must
 @points(1)
 @variant("asan")
-def test_everyday_use_without_memory_errors(library, ask, benchmark_of):
-    """AddressSanitizer and UndefinedBehaviorSanitizer watch an order, a summary and three benchmarks."""
-    ask("mb_make_cycle", np.zeros(100, np.uint32), 100, 1)
-    ask("mb_make_pattern", np.zeros(100, np.uint8), 100, 300, RANDOM, 1)
-    ask("mb_summary", np.array([3.0, 1.0, 2.0]), 3, library.struct("mb_stat"))
-    benchmark_of("mb_chase", 4096, 64, 1, 2000)
-    benchmark_of("mb_access", 4096, 64, 1, 2000)
-    benchmark_of("mb_bandwidth", 4096, TRIAD, 1, 2000)
+def test_small_benchmarks_keep_to_their_memory(benchmark_of):
+    """AddressSanitizer and UndefinedBehaviorSanitizer watch rings, rows, arrays and patterns that end anywhere."""
+    for function in ("mb_chase", "mb_access"):
+        for size, stride, order in ((8, 8, 0), (1000, 64, 1), (4096, 8, 1)):
+            benchmark_of(function, size, stride, order, 2000)
+    for op in (READ, WRITE, COPY, TRIAD):
+        benchmark_of("mb_bandwidth", 24 * 100, op, 3, 2000)
+    benchmark_of("mb_branch", 999, 400, RANDOM, 2000)
+
+
+@category("safety")
+@points(1)
+@variant("tsan")
+def test_threads_share_nothing_without_order(library, ask, benchmark_of):
+    """ThreadSanitizer watches two threads that write their parts of an array, and two that count side by side."""
+    benchmark_of("mb_bandwidth", 8 * 8 * 1024, WRITE, 2, 20_000)
+    ask("mb_false_sharing", np.zeros(64, np.uint64), 2, 8, 500, library.struct("mb_stat"))
 
 
 # --- The report --------------------------------------------------------------------------------------------------

@@ -135,7 +135,10 @@ void mb_count_run(uint64_t *counter, uint64_t iters);
  */
 int mb_chase(size_t bytes, size_t stride, int random, uint64_t min_ns, mb_stat *ns_per_load);
 
-/* ns per independent load of bytes / stride places, in order or in random order. iters counts loads. Errors as above. */
+/*
+ * ns per independent load of bytes / stride places, in order or in random order. iters counts loads: bytes / stride in
+ * every pass. Errors as above.
+ */
 int mb_access(size_t bytes, size_t stride, int random, uint64_t min_ns, mb_stat *ns_per_load);
 
 /*
