@@ -54,7 +54,8 @@ def test_no_cell_is_a_formula(name):
 CANVAS = """Student,ID,SIS User ID,SIS Login ID,Section,Lab 1 (77)
     Points Possible,,,,,86
 "Lovelace, Ada",101,s1,ada,Mon,
-"Student, Test",102,s2,bob,Mon,
+"Babbage, Bob",102,s2,bob,Mon,
+"Student, Test",103,,f00,Mon,
 """
 
 
@@ -80,6 +81,7 @@ def test_canvas_gets_its_own_columns_back_and_the_points_of_each_lab():
     assert table[1][section + 1] == "86"
     assert table[2] == ["Lovelace, Ada", "101", "s1", "ada", "Mon", "53.30"]
     assert table[3][-1] == ""  # an empty cell changes nothing in Canvas
+    assert len(table) == 4  # Canvas' own test student is nobody's
 
 
 def test_canvas_without_its_own_roster_matches_by_login():
