@@ -69,7 +69,8 @@ def _guest(pid: int, status: int | None) -> tuple[Guest, socket.socket, int]:
     guest._output = bytearray()
     guest._process, guest._channel, guest._printed = _Launched(status), ours, read_end  # type: ignore[assignment]
     guest.pid, guest.addresses = pid, (0, 0)
-    guest._greeted, guest._cpu_at_call_s, guest._cpu_when_stopped_ns = False, 0.0, 0
+    guest._started = guest._greeted = False
+    guest._cpu_at_call_s, guest._cpu_when_stopped_ns = 0.0, 0
     guest._group, guest._scratch, guest._shows_cores = None, None, True
     return guest, theirs, write_end
 
@@ -90,7 +91,7 @@ def _talk(source: Bytes, pid: int) -> None:
         if options & 2:
             theirs.close()
         if options & 4:
-            guest._greeted = True
+            guest._started = guest._greeted = True
         for _ in range(_ROUNDS):
             calls = _CALLS[: source.number() % 3]
             try:
