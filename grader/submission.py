@@ -271,7 +271,9 @@ def _missing(root: int, path: str) -> str:
     near = _nearest(PurePosixPath(path).name, [name for name, is_dir in entries if not is_dir])
     if near is None:
         return text
-    text += f" Did you mean {_shown(near)}?"
+    wanted = PurePosixPath(path).name
+    same = near.lower() == wanted.lower()
+    text += f" Rename {_shown(near)} to {wanted}." if same else f" Did you mean {_shown(near)}?"
     strange = [character for character in near if not " " <= character <= "~"]
     if strange:
         text += f" That name holds {_character_name(strange[0])}; rename it with plain letters."
@@ -341,12 +343,11 @@ def _clean_text(path: str, data: bytes) -> tuple[bytes, list[str]]:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8")
-        line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
-        byte = f"0x{data[error.start]:02X}"
-        raise _Problem(
-            f"{path}:{line}:{column}: the byte {byte} is not UTF-8 text; save it as UTF-8."
-        ) from None
+        # Compilers take any bytes in a comment, and an umlaut of an old editor is no reason to lose a lab.
+        line = data.count(b"\n", 0, error.start) + 1
+        notes.append(f"{path}:{line}: not UTF-8 text, so it was read as Latin-1; save it as UTF-8.")
+        text = data.decode("latin-1")
+        data = text.encode("utf-8")
     bad = [match.start() for match in re.finditer(r"[^\t\n -~]", text) if _is_refused(match.group())]
     if bad:
         raise _Problem(_bad_characters(path, text, bad))

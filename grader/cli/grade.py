@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from grader.grading import Graded, Options
 from grader.lab import ContractError, load_lab
 from grader.reports import terminal
 from grader.reports.junit import junit as to_junit
+from grader.reports.wording import is_refused
 from grader.result import Result
 from grader.trouble import CannotWork
 
@@ -51,11 +53,12 @@ def run(
     except (CannotWork, ContractError) as error:
         stop(str(error))
     default = root / "reports" / lab.id / f"{graded.result.submission}.json"
+    rerun = _rerun(folder, practice)
     unwritten = ""
     try:
         if json is not None:
             _keep(graded, json)
-        _write(graded.result, junit, html, reveal)
+        _write(graded.result, junit, html, reveal, rerun)
     except OSError as error:
         unwritten = f"the result could not be written: {error}"
     unkept = ""
@@ -63,16 +66,15 @@ def run(
         _keep(graded, default)
     except OSError as error:  # a checkout that is read-only: nobody asked for this copy
         unkept = f"no copy in {default.parent}, and no history ({error.strerror})"
-    command = "make grade LAB={lab}"
-    command += f" SUBMISSION={folder}" if folder else ""
-    command += " PRACTICE=1" if practice else ""
-    terminal.render(graded.result, console, reveal=reveal, rerun=command + " TEST={test} SEED={seed}")
+    terminal.render(graded.result, console, reveal=reveal, rerun=rerun)
     if unkept:
         console.print(unkept, markup=False)
     if unwritten:
         stop(unwritten)
     if graded.result.lab_errors:
         stop(f"this is no grade, the lab itself is wrong: {'; '.join(graded.result.lab_errors)}")
+    if is_refused(graded.result):
+        raise SystemExit(1)  # said above; there is nothing to compare with earlier runs
     if remember and not tests:
         _remember(graded.result, folder or lab.starter, file_of(root, lab.id), console)
 
@@ -94,11 +96,19 @@ def _keep(graded: Graded, path: Path) -> None:
         result.write_atomically(path.with_suffix(".benchmark.json"), graded.benchmark_json)
 
 
-def _write(document: Result, junit: Path | None, html: Path | None, reveal: bool) -> None:
+def _rerun(folder: Path | None, practice: bool) -> str:
+    """The template of the command that grades this again, as it was typed: for the terminal and the page alike."""
+    submission = f" SUBMISSION={shlex.quote(str(folder))}" if folder else ""
+    return (
+        f"make grade LAB={{lab}}{submission}{' PRACTICE=1' if practice else ''} TEST={{test}} SEED={{seed}}"
+    )
+
+
+def _write(document: Result, junit: Path | None, html: Path | None, reveal: bool, rerun: str) -> None:
     """The other formats, those that were asked for."""
     if junit is not None:
         result.write_atomically(junit, to_junit(document, reveal=reveal))
     if html is not None:
         from grader.reports.html import html as to_html  # its template engine costs every other run a moment
 
-        result.write_atomically(html, to_html(document, reveal=reveal))
+        result.write_atomically(html, to_html(document, reveal=reveal, rerun=rerun))

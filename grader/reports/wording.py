@@ -185,11 +185,20 @@ def what_next(result: Result, rerun: str) -> list[str]:
     return steps[:3]
 
 
+def is_refused(result: Result) -> bool:
+    """Could nothing be taken from what was handed in? Then no file of it has a hash."""
+    return not result.hashes.get("submission") and [test.id for test in result.tests] == ["build"]
+
+
 def _failure_steps(result: Result, rerun: str) -> list[str]:
     first = first_failure(result.tests)
     if first is None:
         return []
     name = one_line(first.name)
+    if is_refused(result):
+        return [
+            f"Hand it in again: {one_line(first.message)} Then run\n{rerun_command(rerun, result, first)}"
+        ]
     if first.failure is None and first.id in {duel.test_id for duel in result.duels if next_tier(duel)}:
         return []  # too slow: what is missing to the next tier says more
     if first.hidden and first.failure is None:
