@@ -56,9 +56,9 @@ def test_without_a_compiler_everything_waits_and_says_what_to_install(
     monkeypatch.setattr(nvcc, "find", missing)
     result = graded(lab, mode="practice")
     assert {test.status for test in result.tests} == {"not_judged"}
-    assert {test.message for test in result.tests if test.category != "performance"} == {
-        "needs nvcc, the CUDA compiler: pip install it"
-    }
+    told = {test.message for test in result.tests if test.category != "performance"}
+    assert "needs nvcc, the CUDA compiler: pip install it" in told
+    assert told <= {"needs nvcc, the CUDA compiler: pip install it", "needs an NVIDIA GPU"}
     assert result.score == 0
 
 

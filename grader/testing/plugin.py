@@ -22,7 +22,6 @@ from pydantic import ValidationError
 from grader import cache, scoring
 from grader.result import Axis, Duel, Evidence, Failure, Series, Status, TestResult
 from grader.runner.group import SharedFolder
-from grader.runner.host import CannotStart
 from grader.sandbox import gpu
 from grader.testing import marks
 from grader.testing.checks import CheckFailed, NotJudged
@@ -39,12 +38,12 @@ from grader.toolchain import disassembly, kernels, module
 from grader.toolchain.build import BuildFailed, Built
 from grader.toolchain.disassembly import MachineCode
 from grader.toolchain.kernels import Kernel
-from grader.trouble import pip_install
+from grader.trouble import CannotWork, pip_install
 
 PERFORMANCE = "performance"
 HIDDEN = "test_hidden.py"
 _MAX_DETAIL = 6000
-_OF_THE_MACHINE = (CannotStart, OSError, MemoryError)
+_OF_THE_MACHINE = (CannotWork, OSError, MemoryError)
 """Errors that say nothing about the lab: a full disk, too few descriptors, a sandbox that does not start."""
 
 _MAX_EVIDENCE = 32

@@ -371,7 +371,8 @@ def ordinary(folder: Path) -> Callable[[str], str]:
     python = runtime.prepare().python
     package, store = folder / "package", folder / "store"
     shutil.copytree(CHECKOUT / "grader" / "sandbox", package / "grader" / "sandbox", dirs_exist_ok=True)
-    shutil.copy(CHECKOUT / "grader" / "cache.py", package / "grader" / "cache.py")
+    for module in ("cache.py", "cc.py", "trouble.py"):
+        shutil.copy(CHECKOUT / "grader" / module, package / "grader" / module)
     (package / "grader" / "__init__.py").write_text("")
     store.mkdir(exist_ok=True)
     os.chown(store, 65534, 65534)
